@@ -1,0 +1,60 @@
+//! What an actor is: one closed message type, one turn at a time, state that is built anew after a failure.
+
+use std::time::Duration;
+
+use super::envelope::{Batch, Envelope, FailedAttempt};
+
+/// What travels in a mailbox. `kind` labels measurements (few values); `subject` names one message for people.
+pub trait Message: Send + Sync + 'static {
+    fn kind(&self) -> &'static str;
+    fn subject(&self) -> String;
+}
+
+/// How many messages one turn takes, and how long a turn that could take more waits for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchPolicy {
+    /// At least 1. It is also the number of permits: an actor never holds more messages than this.
+    pub messages_max: usize,
+    /// Counted from the first message of the batch.
+    pub linger: Duration,
+}
+
+impl BatchPolicy {
+    pub const ONE: Self = Self { messages_max: 1, linger: Duration::ZERO };
+}
+
+/// The actor's state is no longer to be trusted: rebuild it. What was not acknowledged comes back.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
+
+/// A message that will not be tried again, and why.
+#[derive(Debug)]
+pub struct DeadLetter<'a, M: Message> {
+    pub envelope: &'a Envelope<M>,
+    /// The failure that used up the last attempt.
+    pub last: &'a FailedAttempt,
+}
+
+/// An actor. Its futures stay on the thread where they start, so they need not be `Send`.
+#[expect(async_fn_in_trait, reason = "actors are started by type; nobody needs these futures to be Send")]
+pub trait Actor: 'static {
+    type Message: Message;
+
+    /// Asked once, when an incarnation starts.
+    fn batch_policy(&self) -> BatchPolicy {
+        BatchPolicy::ONE
+    }
+
+    /// Handles a batch of at least one message. `Ok` acknowledges what the actor has not acknowledged itself. A message that is
+    /// wrong is a value to report, not an `Err`.
+    async fn handle(&mut self, batch: &Batch<Self::Message>) -> Result<(), Failure>;
+
+    /// A message has used up its attempts. It is acknowledged when this returns; it is not offered again if this fails.
+    async fn bury(&mut self, _letter: DeadLetter<'_, Self::Message>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The mailbox is closed and empty, and nothing can come back. The last call an incarnation gets.
+    async fn drained(&mut self) {}
+}

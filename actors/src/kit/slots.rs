@@ -1,0 +1,276 @@
+//! The slot protocol: who holds which message, what comes next, and whose fault a failure was.
+//!
+//! Plain data under the mailbox's lock: no waiting, no clock, no callbacks, so that it can be checked exhaustively.
+//!
+//! - A message waits in `queue`, or after a failure in `returned`, which is always first in line and in order of acceptance.
+//! - Taken, it moves into a slot under a delivery number of its own. Acknowledging is a compare-and-swap on (slot, delivery): once
+//!   the slot was given back, a late acknowledgement finds another number and is refused.
+//! - A message that came back is a suspect: it is handed out alone. Where several were in hand when their actor failed, none is
+//!   charged; one that failed alone is charged an attempt. Out of attempts it is dead: handed out once more, to be buried.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::envelope::FailedAttempt;
+
+pub(super) struct Item<M> {
+    pub message: Arc<M>,
+    pub sequence: u64,
+    pub attempt: u32,
+    pub accepted_at: Instant,
+    /// When it last began to wait: accepted, or given back.
+    pub enqueued_at: Instant,
+    pub last_failure: Option<FailedAttempt>,
+    pub dead: bool,
+}
+
+struct Slot<M> {
+    item: Item<M>,
+    delivery: u64,
+    consumer: usize,
+    taken_at: Instant,
+}
+
+/// One incarnation of one actor, as the mailbox sees it.
+#[derive(Default)]
+struct Holder {
+    in_hand: usize,
+    /// Set by the first message that comes back: was it the only one in hand? Holds until the hand is empty.
+    failed_alone: Option<bool>,
+    reason: Option<Arc<str>>,
+    gone: bool,
+}
+
+/// A message as it is handed out.
+pub(super) struct Handout<M> {
+    pub message: Arc<M>,
+    pub slot: usize,
+    pub delivery: u64,
+    pub sequence: u64,
+    pub attempt: u32,
+    pub enqueued_at: Instant,
+    pub last_failure: Option<FailedAttempt>,
+    pub dead: bool,
+    /// Nothing else may be in hand with it.
+    pub alone: bool,
+}
+
+/// What became of a message that came back.
+pub(super) enum Fate {
+    /// The slot was not its any more.
+    Refused,
+    Returned {
+        attempt: u32,
+    },
+    /// It has just used up its attempts.
+    Died {
+        attempts: u32,
+        reason: Arc<str>,
+    },
+    /// Its burial failed: it is gone, and was reported as a dead letter before.
+    Unburied,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub accepted: u64,
+    pub acknowledged: u64,
+    pub buried: u64,
+    pub refused: u64,
+}
+
+pub(super) struct Slots<M> {
+    attempts_max: u32,
+    queue: VecDeque<Item<M>>,
+    returned: BTreeMap<u64, Item<M>>,
+    slots: Vec<Option<Slot<M>>>,
+    free: Vec<usize>,
+    holders: Vec<Holder>,
+    holders_free: Vec<usize>,
+    delivery: u64,
+    pub closed: bool,
+    pub totals: Totals,
+}
+
+impl<M> Slots<M> {
+    pub fn new(attempts_max: u32) -> Self {
+        Self {
+            attempts_max: attempts_max.max(1),
+            queue: VecDeque::new(),
+            returned: BTreeMap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            holders: Vec::new(),
+            holders_free: Vec::new(),
+            delivery: 0,
+            closed: false,
+            totals: Totals::default(),
+        }
+    }
+
+    pub fn push(&mut self, message: Arc<M>, attempt: u32, now: Instant) {
+        let sequence = self.totals.accepted;
+        self.totals.accepted += 1;
+        self.queue.push_back(Item {
+            message,
+            sequence,
+            attempt: attempt.max(1),
+            accepted_at: now,
+            enqueued_at: now,
+            last_failure: None,
+            dead: false,
+        });
+    }
+
+    pub fn join(&mut self) -> usize {
+        if let Some(id) = self.holders_free.pop() {
+            self.holders[id] = Holder::default();
+            return id;
+        }
+        self.holders.push(Holder::default());
+        self.holders.len() - 1
+    }
+
+    pub fn leave(&mut self, consumer: usize) {
+        let holder = &mut self.holders[consumer];
+        holder.gone = true;
+        if holder.in_hand == 0 {
+            self.holders_free.push(consumer);
+        }
+    }
+
+    /// What the next messages to come back from this consumer are charged with.
+    pub fn blame(&mut self, consumer: usize, reason: Arc<str>) {
+        self.holders[consumer].reason = Some(reason);
+    }
+
+    /// Hands out the next message, where this consumer may have one now. The flag says whether it left the queue (and so made
+    /// room for a sender).
+    pub fn take(&mut self, consumer: usize, now: Instant) -> Option<(Handout<M>, bool)> {
+        let (item, from_queue) = match self.returned.first_key_value() {
+            // A suspect goes to empty hands only, and any idle consumer will do.
+            Some(_) if self.holders[consumer].in_hand > 0 => return None,
+            Some((&sequence, _)) => (self.returned.remove(&sequence)?, false),
+            None => (self.queue.pop_front()?, true),
+        };
+        self.delivery += 1;
+        let slot = self.free.pop().unwrap_or(self.slots.len());
+        let handout = Handout {
+            message: Arc::clone(&item.message),
+            slot,
+            delivery: self.delivery,
+            sequence: item.sequence,
+            attempt: item.attempt,
+            enqueued_at: item.enqueued_at,
+            last_failure: item.last_failure.clone(),
+            dead: item.dead,
+            alone: !from_queue,
+        };
+        let held = Some(Slot { item, delivery: self.delivery, consumer, taken_at: now });
+        if slot == self.slots.len() { self.slots.push(held) } else { self.slots[slot] = held }
+        let holder = &mut self.holders[consumer];
+        holder.in_hand += 1;
+        if holder.in_hand == 1 {
+            holder.failed_alone = None;
+        }
+        Some((handout, from_queue))
+    }
+
+    /// Acknowledges; false where the slot is not this delivery's any more.
+    pub fn settle(&mut self, slot: usize, delivery: u64) -> bool {
+        let Some(held) = self.vacate(slot, delivery) else {
+            self.totals.refused += 1;
+            return false;
+        };
+        if held.item.dead { self.totals.buried += 1 } else { self.totals.acknowledged += 1 }
+        self.put_down(held.consumer);
+        true
+    }
+
+    /// Takes a message back from its consumer: blamed for a failure, or released without blame.
+    pub fn give_back(&mut self, slot: usize, delivery: u64, now: Instant, blamed: bool) -> Fate {
+        let Some(held) = self.vacate(slot, delivery) else { return Fate::Refused };
+        let holder = &mut self.holders[held.consumer];
+        let alone = *holder.failed_alone.get_or_insert(holder.in_hand == 1);
+        let reason = holder.reason.clone().unwrap_or_else(|| Arc::from("the actor was killed"));
+        self.put_down(held.consumer);
+        if !blamed {
+            let attempt = held.item.attempt;
+            self.returned.insert(held.item.sequence, Item { enqueued_at: now, ..held.item });
+            return Fate::Returned { attempt };
+        }
+        if held.item.dead {
+            self.totals.buried += 1;
+            return Fate::Unburied;
+        }
+        self.charge(held, alone, reason, now)
+    }
+
+    fn charge(&mut self, held: Slot<M>, alone: bool, reason: Arc<str>, now: Instant) -> Fate {
+        let Slot { mut item, taken_at, .. } = held;
+        let failure = FailedAttempt {
+            attempt: item.attempt,
+            reason: Arc::clone(&reason),
+            queue_wait: taken_at.duration_since(item.enqueued_at),
+            handling: now.duration_since(taken_at),
+        };
+        item.enqueued_at = now;
+        let attempts = item.attempt;
+        if alone {
+            item.last_failure = Some(failure);
+            item.dead = attempts >= self.attempts_max;
+            item.attempt = (attempts + 1).min(self.attempts_max.max(attempts));
+        }
+        let (dead, attempt) = (item.dead, item.attempt);
+        self.returned.insert(item.sequence, item);
+        if dead { Fate::Died { attempts, reason } } else { Fate::Returned { attempt } }
+    }
+
+    fn vacate(&mut self, slot: usize, delivery: u64) -> Option<Slot<M>> {
+        let held = self.slots.get_mut(slot)?.take_if(|held| held.delivery == delivery)?;
+        self.free.push(slot);
+        Some(held)
+    }
+
+    fn put_down(&mut self, consumer: usize) {
+        let holder = &mut self.holders[consumer];
+        holder.in_hand -= 1;
+        if holder.in_hand == 0 && holder.gone {
+            self.holders_free.push(consumer);
+        }
+    }
+
+    /// Waiting, not in hand.
+    pub fn depth(&self) -> usize {
+        self.queue.len() + self.returned.len()
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Nothing waits and nothing can come back.
+    pub fn is_empty(&self) -> bool {
+        self.depth() == 0 && self.in_flight() == 0
+    }
+
+    /// Everything not done, in order of acceptance: message, attempt, whether it is in hand.
+    pub fn leftovers(&self) -> Vec<(u64, Arc<M>, u32, bool)> {
+        let waiting = self.queue.iter().chain(self.returned.values()).map(|item| (item, false));
+        let held = self.slots.iter().flatten().map(|slot| (&slot.item, true));
+        let mut all: Vec<_> = waiting
+            .chain(held)
+            .map(|(item, in_hand)| (item.sequence, Arc::clone(&item.message), item.attempt, in_hand))
+            .collect();
+        all.sort_by_key(|left| left.0);
+        all
+    }
+
+    pub fn oldest_age(&self, now: Instant) -> Duration {
+        let heads = self.queue.front().into_iter().chain(self.returned.values());
+        heads.map(|item| now.duration_since(item.accepted_at)).max().unwrap_or_default()
+    }
+}
