@@ -1,1 +1,17 @@
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use omninode::{app, cli};
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    app::init_log();
+    app::log_panics();
+    match cli.run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(cli::EXIT_BROKEN)
+        }
+    }
+}

@@ -165,8 +165,10 @@ impl House {
 }
 
 fn threads(test: impl Future<Output = ()>) {
-    actix_rt::System::with_tokio_rt(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
-        .block_on(test);
+    actix_rt::System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    })
+    .block_on(test);
 }
 
 fn single(test: impl Future<Output = ()>) {
@@ -182,7 +184,10 @@ fn quietly() {
         let shown = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             let text = info.payload().downcast_ref::<String>().map(String::as_str);
-            if !text.or_else(|| info.payload().downcast_ref::<&str>().copied()).is_some_and(|text| text.starts_with("scripted")) {
+            if !text
+                .or_else(|| info.payload().downcast_ref::<&str>().copied())
+                .is_some_and(|text| text.starts_with("scripted"))
+            {
                 shown(info);
             }
         }));
@@ -217,10 +222,10 @@ fn a_message_that_always_fails_alone_is_buried_after_its_attempts_with_its_reaso
         house.drain().await;
         assert_eq!(house.log.done(), [0, 1, 2, 4, 6, 7, 8, 9]);
         let buried = house.log.buried.lock().unwrap().clone();
-        assert_eq!(buried, [
-            (3, 3, "panicked: scripted panic of 3".to_owned()),
-            (5, 3, "failed: five is refused".to_owned()),
-        ]);
+        assert_eq!(
+            buried,
+            [(3, 3, "panicked: scripted panic of 3".to_owned()), (5, 3, "failed: five is refused".to_owned()),]
+        );
         assert_eq!(house.mailbox.stats().dead_letters, 2);
     });
 }
@@ -350,7 +355,8 @@ fn queue_wait_and_handling_come_from_the_mailbox_to_the_millisecond() {
     single(async {
         let times = Arc::new(Times::default());
         let observer = Arc::clone(&times) as Arc<dyn Observer>;
-        let plan = Plan { placement: Placement::Single, pause: Duration::from_millis(100), observer, ..Plan::default() };
+        let plan =
+            Plan { placement: Placement::Single, pause: Duration::from_millis(100), observer, ..Plan::default() };
         let mut house = house(plan, |_, _| Ok(()));
         house.feed(0..3).await;
         house.drain().await;
@@ -402,7 +408,8 @@ fn a_stopped_actor_finishes_its_turn_and_releases_what_it_had_not_begun() {
         house.supervisor.stop();
         house.supervisor.ended().await;
         assert_eq!(house.log.done(), [0, 1], "the second was in hand");
-        let left: Vec<_> = house.mailbox.leftovers().into_iter().map(|left| (left.subject, left.attempt, left.in_hand)).collect();
+        let left: Vec<_> =
+            house.mailbox.leftovers().into_iter().map(|left| (left.subject, left.attempt, left.in_hand)).collect();
         assert_eq!(left, [2, 3, 4].map(|number| (format!("Number({number})"), 1, false)));
     });
 }

@@ -182,4 +182,3 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 pub(super) fn control(address: &actix::Addr<Host>, control: Control) {
     address.do_send(control);
 }
-

@@ -126,7 +126,9 @@ impl<M: Message> Core<M> {
             Fate::Died { attempts, reason } => {
                 self.observer.dead_letter(self.name, &message.subject(), *attempts, reason);
             }
-            Fate::Unburied => tracing::error!(mailbox = self.name, message = message.subject(), "burial of a dead letter failed"),
+            Fate::Unburied => {
+                tracing::error!(mailbox = self.name, message = message.subject(), "burial of a dead letter failed")
+            }
         }
         // Whoever waits may take it; at the end of a drain all must look again.
         self.changed.notify_one();
@@ -193,7 +195,12 @@ impl<M: Message> Mailbox<M> {
     pub fn leftovers(&self) -> Vec<Leftover> {
         let left = self.0.lock().leftovers();
         left.into_iter()
-            .map(|(_, message, attempt, in_hand)| Leftover { mailbox: self.0.name, subject: message.subject(), attempt, in_hand })
+            .map(|(_, message, attempt, in_hand)| Leftover {
+                mailbox: self.0.name,
+                subject: message.subject(),
+                attempt,
+                in_hand,
+            })
             .collect()
     }
 }
@@ -344,7 +351,6 @@ impl<M: Message> Consumer<M> {
             self.core.release(envelope);
         }
     }
-
 }
 
 impl<M: Message> Drop for Consumer<M> {

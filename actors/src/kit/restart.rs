@@ -98,7 +98,8 @@ mod tests {
                 }
             }
             for (index, &from) in granted.iter().enumerate() {
-                let inside = granted[index..].iter().filter(|&&at| at.duration_since(from) < Duration::from_secs(10)).count();
+                let inside =
+                    granted[index..].iter().filter(|&&at| at.duration_since(from) < Duration::from_secs(10)).count();
                 assert!(inside <= restarts_max as usize, "{inside} restarts in a window of {restarts_max}");
             }
         }

@@ -170,7 +170,11 @@ impl<M> Slots<M> {
             alone: !from_queue,
         };
         let held = Some(Slot { item, delivery: self.delivery, consumer, taken_at: now });
-        if slot == self.slots.len() { self.slots.push(held) } else { self.slots[slot] = held }
+        if slot == self.slots.len() {
+            self.slots.push(held)
+        } else {
+            self.slots[slot] = held
+        }
         let holder = &mut self.holders[consumer];
         holder.in_hand += 1;
         if holder.in_hand == 1 {
@@ -185,7 +189,11 @@ impl<M> Slots<M> {
             self.totals.refused += 1;
             return false;
         };
-        if held.item.dead { self.totals.buried += 1 } else { self.totals.acknowledged += 1 }
+        if held.item.dead {
+            self.totals.buried += 1
+        } else {
+            self.totals.acknowledged += 1
+        }
         self.put_down(held.consumer);
         true
     }
@@ -272,5 +280,106 @@ impl<M> Slots<M> {
     pub fn oldest_age(&self, now: Instant) -> Duration {
         let heads = self.queue.front().into_iter().chain(self.returned.values());
         heads.map(|item| now.duration_since(item.accepted_at)).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn filled(count: u64) -> Slots<u64> {
+        let mut slots = Slots::new(3);
+        (0..count).for_each(|number| slots.push(Arc::new(number), 1, now()));
+        slots
+    }
+
+    #[test]
+    fn a_second_acknowledgement_and_one_after_the_return_are_refused() {
+        let mut slots = filled(1);
+        let consumer = slots.join();
+        let (first, _) = slots.take(consumer, now()).unwrap();
+        assert!(matches!(slots.give_back(first.slot, first.delivery, now(), true), Fate::Returned { attempt: 2 }));
+        let (second, _) = slots.take(consumer, now()).unwrap();
+        assert_eq!(second.slot, first.slot, "the slot is used again, under another delivery number");
+        assert!(!slots.settle(first.slot, first.delivery));
+        assert!(slots.settle(second.slot, second.delivery));
+        assert!(!slots.settle(second.slot, second.delivery));
+        assert_eq!(slots.totals.refused, 2);
+    }
+
+    #[test]
+    fn suspects_come_first_in_order_and_alone() {
+        let mut slots = filled(5);
+        let (one, two) = (slots.join(), slots.join());
+        let held: Vec<_> = (0..3).map(|_| slots.take(one, now()).unwrap().0).collect();
+        let (other, _) = slots.take(two, now()).unwrap();
+        for handout in &held {
+            slots.give_back(handout.slot, handout.delivery, now(), true);
+        }
+        assert!(slots.take(two, now()).is_none(), "hands that are not empty get no suspect, and nothing overtakes it");
+        slots.settle(other.slot, other.delivery);
+        for expected in 0..3 {
+            let (handout, _) = slots.take(two, now()).unwrap();
+            assert_eq!((handout.sequence, handout.attempt, handout.alone), (expected, 1, true), "nobody was charged");
+            slots.settle(handout.slot, handout.delivery);
+        }
+        assert_eq!(slots.take(two, now()).unwrap().0.sequence, 4);
+    }
+
+    /// Random consumers take, acknowledge, fail, release and leave; the books must balance after every step.
+    #[test]
+    fn nothing_is_lost_or_done_twice_whatever_the_order() {
+        for seed in 0..300 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut slots = filled(0);
+            let mut consumers: Vec<(usize, Vec<Handout<u64>>)> = (0..3).map(|_| (slots.join(), Vec::new())).collect();
+            let mut ended = std::collections::BTreeMap::<u64, u32>::new();
+            let mut pushed = 0;
+            for _ in 0..400 {
+                let at = random.usize(0..consumers.len());
+                match random.u32(0..10) {
+                    0..3 => {
+                        slots.push(Arc::new(pushed), 1, now());
+                        pushed += 1;
+                    }
+                    3..6 => {
+                        let (id, held) = &mut consumers[at];
+                        if let Some((handout, _)) = slots.take(*id, now()) {
+                            assert!(!handout.alone || held.is_empty());
+                            held.push(handout);
+                        }
+                    }
+                    6..8 => {
+                        if let Some(handout) = consumers[at].1.pop() {
+                            assert!(slots.settle(handout.slot, handout.delivery));
+                            *ended.entry(*handout.message).or_default() += 1;
+                        }
+                    }
+                    _ => {
+                        // The whole actor fails, or is stopped, and another one takes its place.
+                        let blamed = random.bool();
+                        let (id, held) = std::mem::take(&mut consumers[at]);
+                        for handout in held {
+                            if matches!(slots.give_back(handout.slot, handout.delivery, now(), blamed), Fate::Unburied)
+                            {
+                                *ended.entry(*handout.message).or_default() += 1;
+                            }
+                        }
+                        slots.leave(id);
+                        consumers[at] = (slots.join(), Vec::new());
+                    }
+                }
+                let totals = slots.totals;
+                assert_eq!(totals.accepted, pushed);
+                let open = (slots.depth() + slots.in_flight()) as u64;
+                assert_eq!(totals.accepted, totals.acknowledged + totals.buried + open, "seed {seed}");
+                assert_eq!(ended.len() as u64, totals.acknowledged + totals.buried, "seed {seed}");
+            }
+            assert!(ended.values().all(|&times| times == 1), "seed {seed}: done twice");
+        }
     }
 }

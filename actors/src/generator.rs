@@ -1,0 +1,282 @@
+//! A generator worker: contract in, checked package out. N of them share one mailbox, each on a thread of its own, because
+//! generating is CPU work that blocks its thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use codegen::{Contract, Diagnostic, File, Limits, Plan};
+use tokio::time::Instant;
+
+use crate::committer::{self, Finished};
+use crate::event::{CacheUse, EVENT_TYPE, Job, JobFailure, Timings};
+use crate::kit::{self, AskError, Batch, DeadLetter, Edge, Envelope, FailedAttempt, Failure, ask};
+use crate::metric::{EventRow, Row};
+use crate::metric_writer;
+use crate::ports::{Clock, Package};
+use crate::template_cache;
+
+/// Called before each attempt at a job, with the attempt's number. For tests that inject faults: it may panic or block.
+pub type Fault = Arc<dyn Fn(&Job, u32) + Send + Sync>;
+
+#[derive(Clone)]
+pub struct Config {
+    /// A job that takes longer is stopped: between its parts, before each file, and inside a template by fuel.
+    pub timeout: Duration,
+    /// minijinja's unit: one instruction, or 64 bytes produced.
+    pub fuel_per_file: u64,
+    /// Bytes of one package.
+    pub output_bytes_max: usize,
+    pub files_max: usize,
+    pub fault: Option<Fault>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(120),
+            fuel_per_file: 5_000_000,
+            output_bytes_max: 64 << 20,
+            files_max: 10_000,
+            fault: None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub enum Message {
+    Generate(Job),
+}
+
+impl kit::Message for Message {
+    fn kind(&self) -> &'static str {
+        EVENT_TYPE
+    }
+    fn subject(&self) -> String {
+        let Self::Generate(job) = self;
+        job.source.to_string()
+    }
+}
+
+/// Where a generator sends.
+#[derive(Clone)]
+pub struct Edges {
+    pub template_cache: Edge<template_cache::Message>,
+    pub committer: Edge<committer::Message>,
+    pub metric_writer: Edge<metric_writer::Message>,
+}
+
+pub struct Generator {
+    config: Config,
+    edges: Edges,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a job made so far; also what a failed one leaves behind.
+#[derive(Default)]
+struct Progress {
+    timings: Timings,
+    cache: CacheUse,
+    package: Option<String>,
+    node_type: Option<&'static str>,
+}
+
+impl Generator {
+    pub fn new(config: Config, edges: Edges, clock: Arc<dyn Clock>) -> Self {
+        Self { config, edges, clock }
+    }
+
+    async fn generate(&self, job: &Job, attempt: u32, taken_at: Instant, made: &mut Progress) -> Result<Package, Stop> {
+        if let Some(fault) = &self.config.fault {
+            fault(job, attempt);
+        }
+        let deadline = taken_at + self.config.timeout;
+        let in_time = || if Instant::now() < deadline { Ok(()) } else { Err(self.timed_out(job)) };
+
+        let plan = timed(&mut made.timings.prd_analysis, || {
+            let contract = Contract::read(&job.source, &job.contract)?;
+            Plan::new(&contract)
+        });
+        let plan = plan.map_err(|diagnostics| JobFailure { cause: "contract", diagnostics })?;
+        made.package = Some(plan.package.clone());
+        made.node_type = Some(plan.node_kind.as_str());
+        in_time()?;
+
+        let asked_at = Instant::now();
+        let snapshot = self.templates(&job.pack, deadline).await;
+        made.timings.template_load = asked_at.elapsed();
+        let snapshot = match snapshot {
+            Err(Stop::Late) => return Err(self.timed_out(job).into()),
+            answered => answered?,
+        };
+        made.cache = snapshot.used;
+
+        let expired = || Instant::now() >= deadline;
+        let limits = Limits {
+            fuel_per_file: self.config.fuel_per_file,
+            output_bytes_max: self.config.output_bytes_max,
+            files_max: self.config.files_max,
+            expired: &expired,
+        };
+        let files = timed(&mut made.timings.code_gen, || {
+            codegen::render(&plan.context, &snapshot.pack, &snapshot.templates, &limits)
+        });
+        let mut files = match files {
+            Err(codegen::Failure::Timeout) => return Err(self.timed_out(job).into()),
+            files => files.map_err(JobFailure::from)?,
+        };
+        add_contract(&mut files, &plan);
+        in_time()?;
+
+        timed(&mut made.timings.validation, || codegen::check(&files))
+            .map_err(|diagnostics| JobFailure { cause: "output", diagnostics: of_template_pack(job, diagnostics) })?;
+        in_time()?;
+        Ok(Package { name: plan.package, source: Arc::clone(&job.source), files })
+    }
+
+    async fn templates(&self, pack: &Arc<str>, deadline: Instant) -> Result<template_cache::Snapshot, Stop> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let question = |reply| template_cache::Message::Get { pack: Arc::clone(pack), reply };
+        match ask(&self.edges.template_cache, left, question).await {
+            Ok(answer) => Ok(answer?),
+            Err(AskError::Deadline(_)) => Err(Stop::Late),
+            // The cache was rebuilt with the question in hand, or the house is draining: try this job again.
+            Err(error @ (AskError::Closed | AskError::Unanswered)) => {
+                Err(Stop::Broken(Failure(format!("template cache: {error}"))))
+            }
+        }
+    }
+
+    fn timed_out(&self, job: &Job) -> JobFailure {
+        let seconds = self.config.timeout.as_secs_f64();
+        let message = format!("generation took longer than {seconds} s and was stopped");
+        let help = "raise parallel_generation.worker_timeout_seconds, or split the contract";
+        JobFailure::new("timeout", Diagnostic::new(&*job.source, None, message).help(help))
+    }
+
+    /// The row of an attempt that left no outcome behind: its worker broke.
+    async fn record_broken_attempt(&self, job: &Job, failed: &FailedAttempt) {
+        let row = EventRow {
+            id: self.clock.new_id(),
+            event_id: job.event_id,
+            attempt: failed.attempt,
+            event_type: EVENT_TYPE,
+            event_source: job.event_source,
+            processing: failed.handling,
+            queue_wait: failed.queue_wait,
+            error: Some(("crash".to_owned(), failed.reason.to_string())),
+            created_at: self.clock.now(),
+        };
+        // An edge that never waits; a drop is counted there.
+        let _ = self.edges.metric_writer.send(metric_writer::Message::Record(vec![Row::Event(row)])).await;
+    }
+
+    async fn finish(&self, finished: Finished) -> Result<(), Failure> {
+        let sent = self.edges.committer.send(committer::Message::Finish(Box::new(finished))).await;
+        sent.map_err(|_| Failure("the committer takes no more packages".to_owned()))
+    }
+
+    async fn handle_one(&self, envelope: &Envelope<Message>) -> Result<(), Failure> {
+        let Message::Generate(job) = &**envelope;
+        if let Some(failed) = envelope.last_failure() {
+            self.record_broken_attempt(job, failed).await;
+        }
+        let mut made = Progress::default();
+        made.timings.queue_wait = envelope.queue_wait();
+        let result = match self.generate(job, envelope.attempt(), envelope.taken_at(), &mut made).await {
+            Ok(package) => Ok(Arc::new(package)),
+            Err(Stop::Failed(failure)) => Err(failure),
+            Err(Stop::Late) => Err(self.timed_out(job)),
+            Err(Stop::Broken(failure)) => return Err(failure),
+        };
+        self.finish(finished(job, envelope.attempt(), envelope.taken_at(), made, result)).await
+    }
+}
+
+impl kit::Actor for Generator {
+    type Message = Message;
+
+    async fn handle(&mut self, batch: &Batch<Message>) -> Result<(), Failure> {
+        for envelope in batch {
+            self.handle_one(envelope).await?;
+        }
+        Ok(())
+    }
+
+    async fn bury(&mut self, letter: DeadLetter<'_, Message>) -> Result<(), Failure> {
+        let Message::Generate(job) = &**letter.envelope;
+        self.record_broken_attempt(job, letter.last).await;
+        let message =
+            format!("the generator broke on it {} times; the last time it {}", letter.last.attempt, letter.last.reason);
+        let help = "this is a fault of omninode: please report it with this contract";
+        let failure = JobFailure::new("crash", Diagnostic::new(&*job.source, None, message).help(help));
+        let mut made = Progress::default();
+        made.timings.queue_wait = letter.last.queue_wait;
+        self.finish(Finished {
+            recorded: true,
+            ..finished(job, letter.last.attempt, letter.envelope.taken_at(), made, Err(failure))
+        })
+        .await
+    }
+}
+
+/// Why a job stops before its end.
+enum Stop {
+    /// It has an outcome: a failure.
+    Failed(JobFailure),
+    Late,
+    /// It has no outcome: this worker is to be rebuilt, the job tried again.
+    Broken(Failure),
+}
+
+impl From<JobFailure> for Stop {
+    fn from(failure: JobFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+fn finished(
+    job: &Job,
+    attempt: u32,
+    taken_at: Instant,
+    made: Progress,
+    result: Result<Arc<Package>, JobFailure>,
+) -> Finished {
+    Finished {
+        event_id: job.event_id,
+        session_id: job.session_id,
+        event_source: job.event_source,
+        source: Arc::clone(&job.source),
+        attempt,
+        taken_at,
+        timings: made.timings,
+        cache: made.cache,
+        package: made.package,
+        node_type: made.node_type,
+        result,
+        recorded: false,
+    }
+}
+
+/// The contract goes into its package as it was read.
+fn add_contract(files: &mut Vec<File>, plan: &Plan) {
+    const NAME: &str = "contract.yaml";
+    if let Err(place) = files.binary_search_by(|file| file.path.as_str().cmp(NAME)) {
+        files.insert(place, File { path: NAME.to_owned(), content: plan.contract_text.clone() });
+    }
+}
+
+/// A generated file that does not hold is the pack's fault, not the contract's: say so.
+fn of_template_pack(job: &Job, diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let help = format!("generated from {} with the template pack {}: its template is at fault", job.source, job.pack);
+    diagnostics
+        .into_iter()
+        .map(|diagnostic| if diagnostic.help.is_empty() { diagnostic.help(help.clone()) } else { diagnostic })
+        .collect()
+}
+
+fn timed<T>(duration: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let made = work();
+    *duration = started.elapsed();
+    made
+}

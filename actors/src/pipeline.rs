@@ -1,0 +1,218 @@
+//! Who sends to whom: mailboxes first, then actors, and what happens at each edge when it is full.
+//!
+//! ```text
+//! intake ─wait─▶ generator ×N ─wait─▶ committer        generator ─ask, wait─▶ template_cache
+//!                    └────────drop──────┴────drop────▶ metric_writer
+//! ```
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::committer::{self, Committer};
+use crate::generator::{self, Generator};
+use crate::kit::{
+    Edge, Escalation, Leftover, Mailbox, MailboxLimits, Observer, Placement, RestartPolicy, Supervisor, WhenFull,
+};
+use crate::metric_writer::{self, MetricWriter, Tally};
+use crate::ports::{Clock, MetricStore, OutcomeLog, PackageStore, TemplateSource};
+use crate::template_cache::{self, TemplateCache};
+
+#[derive(Clone)]
+pub struct Config {
+    /// Generator workers; at least 1.
+    pub workers: usize,
+    pub generator: generator::Config,
+    pub template_cache: template_cache::Config,
+    pub metric_writer: metric_writer::Config,
+    /// Times a job may break its worker before it is a dead letter.
+    pub attempts_max: u32,
+    /// Restarts of one worker in a minute before the house gives up.
+    pub worker_restarts_max: u32,
+    /// Where actors run.
+    pub placement: Placement,
+    /// Makes delays before restarts and retries repeatable.
+    pub seed: u64,
+}
+
+impl Config {
+    pub fn new(workers: usize) -> Self {
+        Self {
+            workers: workers.max(1),
+            generator: generator::Config::default(),
+            template_cache: template_cache::Config::default(),
+            metric_writer: metric_writer::Config::default(),
+            attempts_max: 3,
+            worker_restarts_max: 20,
+            placement: Placement::Threads,
+            seed: 0,
+        }
+    }
+}
+
+/// What the pipeline asks of the world.
+#[derive(Clone)]
+pub struct Ports {
+    pub templates: Arc<dyn TemplateSource>,
+    pub packages: Arc<dyn PackageStore>,
+    pub outcomes: Arc<dyn OutcomeLog>,
+    pub metrics: Arc<dyn MetricStore>,
+    pub clock: Arc<dyn Clock>,
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Messages waiting for the metric writer, each with the rows of one event: some 10 MiB when full.
+const METRIC_CAPACITY: usize = 4_096;
+const COMMIT_BATCH_MAX: usize = 64;
+
+/// The running house. Started and drained on the thread of an actix System.
+pub struct Pipeline {
+    mailboxes: Mailboxes,
+    intake: Edge<generator::Message>,
+    generators: Supervisor,
+    leaves: Leaves,
+    tally: Arc<Tally>,
+}
+
+struct Mailboxes {
+    generator: Mailbox<generator::Message>,
+    committer: Mailbox<committer::Message>,
+    template_cache: Mailbox<template_cache::Message>,
+    metric_writer: Mailbox<metric_writer::Message>,
+}
+
+/// Everything below the generators, in the order in which it is drained.
+struct Leaves {
+    committer: Supervisor,
+    template_cache: Supervisor,
+    metric_writer: Supervisor,
+}
+
+/// How a drain went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drained {
+    /// What was not done when the grace period ended; empty after a clean drain.
+    pub leftovers: Vec<Leftover>,
+}
+
+impl Pipeline {
+    pub fn start(config: &Config, ports: &Ports) -> Self {
+        let mailboxes = Mailboxes::new(config, &ports.observer);
+        let tally = Arc::new(Tally::default());
+        let leaves = Leaves::start(config, ports, &mailboxes, &tally);
+        let mut generators = supervisor(config, ports);
+        let edges = generator::Edges {
+            template_cache: mailboxes.template_cache.edge(WhenFull::Wait),
+            committer: mailboxes.committer.edge(WhenFull::Wait),
+            metric_writer: mailboxes.metric_writer.edge(WhenFull::Drop),
+        };
+        for worker in 0..config.workers {
+            let (settings, edges, clock) = (config.generator.clone(), edges.clone(), Arc::clone(&ports.clock));
+            let policy = RestartPolicy::per_minute(config.worker_restarts_max);
+            generators.start(format!("generator-{worker}"), mailboxes.generator.inbox(), policy, move || {
+                Generator::new(settings.clone(), edges.clone(), Arc::clone(&clock))
+            });
+        }
+        let intake = mailboxes.generator.edge(WhenFull::Wait);
+        Self { mailboxes, intake, generators, leaves, tally }
+    }
+
+    /// Where events come in; sending waits while the house is busy.
+    pub fn intake(&self) -> Edge<generator::Message> {
+        self.intake.clone()
+    }
+
+    /// Resolves when an actor was given up: drain, and end non-zero.
+    pub fn escalation(&self) -> impl Future<Output = Escalation> + use<> {
+        let generators = self.generators.escalation();
+        let committer = self.leaves.committer.escalation();
+        let template_cache = self.leaves.template_cache.escalation();
+        let metric_writer = self.leaves.metric_writer.escalation();
+        async move {
+            tokio::select! {
+                escalation = generators => escalation,
+                escalation = committer => escalation,
+                escalation = template_cache => escalation,
+                escalation = metric_writer => escalation,
+            }
+        }
+    }
+
+    /// Metric rows stored and dropped.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
+    }
+
+    /// Takes no more events, finishes what was accepted within `grace`, and stops. What is left then is named.
+    pub async fn drain(mut self, grace: Duration) -> Drained {
+        let in_time = tokio::time::timeout(grace, async {
+            self.mailboxes.generator.close();
+            self.generators.ended().await;
+            self.mailboxes.committer.close();
+            self.leaves.committer.ended().await;
+            self.mailboxes.template_cache.close();
+            self.leaves.template_cache.ended().await;
+            self.mailboxes.metric_writer.close();
+            self.leaves.metric_writer.ended().await;
+        });
+        if in_time.await.is_err() {
+            let all =
+                [&self.generators, &self.leaves.committer, &self.leaves.template_cache, &self.leaves.metric_writer];
+            all.into_iter().for_each(Supervisor::stop);
+        }
+        Drained { leftovers: self.mailboxes.leftovers() }
+    }
+}
+
+impl Mailboxes {
+    fn new(config: &Config, observer: &Arc<dyn Observer>) -> Self {
+        let limits = |capacity| MailboxLimits { capacity, attempts_max: config.attempts_max };
+        Self {
+            // Enough that no worker waits for the intake; little enough that a drain is short.
+            generator: Mailbox::new("generator", limits(config.workers * 4), Arc::clone(observer)),
+            committer: Mailbox::new("committer", limits(COMMIT_BATCH_MAX * 2), Arc::clone(observer)),
+            template_cache: Mailbox::new("template_cache", limits(config.workers * 2), Arc::clone(observer)),
+            metric_writer: Mailbox::new("metric_writer", limits(METRIC_CAPACITY), Arc::clone(observer)),
+        }
+    }
+
+    fn leftovers(&self) -> Vec<Leftover> {
+        let events = self.generator.leftovers().into_iter().chain(self.committer.leftovers());
+        events.chain(self.template_cache.leftovers()).chain(self.metric_writer.leftovers()).collect()
+    }
+}
+
+impl Leaves {
+    fn start(config: &Config, ports: &Ports, mailboxes: &Mailboxes, tally: &Arc<Tally>) -> Self {
+        let few = RestartPolicy::per_minute(5);
+
+        let mut metric_writer = supervisor(config, ports);
+        let (settings, seed) = (config.metric_writer, config.seed);
+        let (metrics, tally) = (Arc::clone(&ports.metrics), Arc::clone(tally));
+        metric_writer.start("metric_writer", mailboxes.metric_writer.inbox(), few, move || {
+            MetricWriter::new(settings, Arc::clone(&metrics), Arc::clone(&tally), seed)
+        });
+
+        let mut template_cache = supervisor(config, ports);
+        let (settings, templates) = (config.template_cache, Arc::clone(&ports.templates));
+        template_cache.start("template_cache", mailboxes.template_cache.inbox(), few, move || {
+            TemplateCache::new(settings, Arc::clone(&templates))
+        });
+
+        let mut committer = supervisor(config, ports);
+        let workers = u32::try_from(config.workers).unwrap_or(u32::MAX);
+        let settings = committer::Config { batch_max: COMMIT_BATCH_MAX, workers };
+        let (packages, outcomes, clock) =
+            (Arc::clone(&ports.packages), Arc::clone(&ports.outcomes), Arc::clone(&ports.clock));
+        let metric_writer_edge = mailboxes.metric_writer.edge(WhenFull::Drop);
+        committer.start("committer", mailboxes.committer.inbox(), few, move || {
+            let (packages, outcomes) = (Arc::clone(&packages), Arc::clone(&outcomes));
+            Committer::new(settings, packages, outcomes, metric_writer_edge.clone(), Arc::clone(&clock))
+        });
+        Self { committer, template_cache, metric_writer }
+    }
+}
+
+fn supervisor(config: &Config, ports: &Ports) -> Supervisor {
+    Supervisor::new(config.placement, Arc::clone(&ports.observer), config.seed)
+}

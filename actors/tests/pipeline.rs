@@ -1,0 +1,210 @@
+//! The whole house on one thread with a paused clock and fakes for the world: what is promised of a job from intake to outcome.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use actors::event::{Job, JobFailure, Outcome, Written};
+use actors::generator::Message;
+use actors::kit::{Placement, Silent};
+use actors::metric::{Phase, Row};
+use actors::pipeline::{Config, Drained, Pipeline, Ports};
+use actors::ports::{Clock, MetricStore, OutcomeLog, PackText, Package, PackageStore, StoreDown, TemplateSource};
+use async_trait::async_trait;
+use uuid::Uuid;
+
+/// The world, in memory.
+#[derive(Default)]
+struct World {
+    packages: Mutex<BTreeMap<String, usize>>,
+    outcomes: Mutex<Vec<Outcome>>,
+    rows: Mutex<Vec<Row>>,
+    template_reads: AtomicUsize,
+    ids: AtomicUsize,
+    database_down: AtomicBool,
+    disk_delay: Mutex<Duration>,
+}
+
+const MANIFEST: &str =
+    "name: tiny\nversion: '1'\ndescription: small\nfiles:\n  - {path: node.py, template: node.py.j2}\n";
+
+#[async_trait]
+impl TemplateSource for World {
+    async fn manifest(&self, pack: &str) -> Result<PackText, JobFailure> {
+        if pack == "tiny" {
+            return Ok(PackText { file: "pack.yaml".to_owned(), bytes: Arc::from(MANIFEST.as_bytes()) });
+        }
+        Err(JobFailure::new("template", codegen::Diagnostic::new(pack, None, "no such pack")))
+    }
+    async fn template(&self, _: &str, name: &str) -> Result<PackText, JobFailure> {
+        self.template_reads.fetch_add(1, Ordering::SeqCst);
+        Ok(PackText { file: name.to_owned(), bytes: Arc::from(&b"A = 1\n"[..]) })
+    }
+}
+
+#[async_trait]
+impl PackageStore for World {
+    async fn commit(&self, packages: Vec<Arc<Package>>) -> Vec<Result<Written, JobFailure>> {
+        let delay = *self.disk_delay.lock().unwrap();
+        tokio::time::sleep(delay).await;
+        let mut written = self.packages.lock().unwrap();
+        packages
+            .iter()
+            .map(|package| {
+                *written.entry(package.name.clone()).or_default() += 1;
+                Ok(Written { files: 2, files_written: 2, bytes: 10, duration: delay })
+            })
+            .collect()
+    }
+}
+
+#[async_trait]
+impl OutcomeLog for World {
+    async fn record(&self, outcomes: Vec<Outcome>) {
+        self.outcomes.lock().unwrap().extend(outcomes);
+    }
+}
+
+#[async_trait]
+impl MetricStore for World {
+    async fn write(&self, rows: &[Row]) -> Result<(), StoreDown> {
+        if self.database_down.load(Ordering::SeqCst) {
+            return Err(StoreDown("away".to_owned()));
+        }
+        self.rows.lock().unwrap().extend_from_slice(rows);
+        Ok(())
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+    fn new_id(&self) -> Uuid {
+        Uuid::from_u128(self.ids.fetch_add(1, Ordering::SeqCst) as u128)
+    }
+}
+
+fn job(number: usize, contract: String) -> Message {
+    Message::Generate(Job {
+        event_id: Uuid::from_u128(1_000_000 + number as u128),
+        session_id: Uuid::nil(),
+        event_source: "cli",
+        source: Arc::from(format!("c{number}.yaml")),
+        contract: Arc::from(contract.into_bytes()),
+        pack: Arc::from("tiny"),
+    })
+}
+
+fn contract(number: usize) -> String {
+    format!("name: node_{number}\nnode_type: COMPUTE_GENERIC\ncontract_version: {{major: 1, minor: 0, patch: 0}}\n")
+}
+
+fn config() -> Config {
+    Config { placement: Placement::Single, ..Config::new(2) }
+}
+
+/// Sends the jobs and drains; what the world has seen afterwards.
+fn run(world: &Arc<World>, config: &Config, jobs: Vec<Message>) -> Drained {
+    let system = actix_rt::System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    });
+    system.block_on(async {
+        let ports = Ports {
+            templates: Arc::clone(world) as _,
+            packages: Arc::clone(world) as _,
+            outcomes: Arc::clone(world) as _,
+            metrics: Arc::clone(world) as _,
+            clock: Arc::clone(world) as _,
+            observer: Arc::new(Silent),
+        };
+        let house = Pipeline::start(config, &ports);
+        let intake = house.intake();
+        for job in jobs {
+            intake.send(job).await.unwrap();
+        }
+        house.drain(Duration::from_secs(3_600)).await
+    })
+}
+
+#[test]
+fn every_job_ends_in_one_outcome_and_its_rows_add_up() {
+    let world = Arc::new(World::default());
+    let mut jobs: Vec<Message> = (0..50).map(|number| job(number, contract(number))).collect();
+    jobs.push(job(50, "name: node_bad\nnode_type: WIDGET\n".to_owned()));
+    let drained = run(&world, &config(), jobs);
+    assert!(drained.leftovers.is_empty(), "{drained:?}");
+    let outcomes = world.outcomes.lock().unwrap();
+    assert_eq!(outcomes.len(), 51);
+    let failed: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()).collect();
+    assert_eq!(failed.len(), 1);
+    assert!(failed[0].cause == "contract" && failed[0].message().contains("c50.yaml:2:12"), "{failed:?}");
+    assert_eq!(world.template_reads.load(Ordering::SeqCst), 1, "one load, then the cache");
+    let rows = world.rows.lock().unwrap();
+    assert_eq!(rows.len(), 50 * Phase::ALL.len() + 51);
+    assert!(world.packages.lock().unwrap().values().all(|times| *times == 1));
+}
+
+#[test]
+fn queue_wait_and_persistence_are_measured_not_invented() {
+    let world = Arc::new(World::default());
+    *world.disk_delay.lock().unwrap() = Duration::from_millis(40);
+    run(&world, &config(), (0..3).map(|number| job(number, contract(number))).collect());
+    let rows = world.rows.lock().unwrap();
+    let persistence: Vec<_> = rows
+        .iter()
+        .filter_map(|row| match row {
+            Row::Phase(row) if row.phase == Phase::Persistence => Some(row.duration),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(persistence, [Duration::from_millis(40); 3]);
+    let totals = rows.iter().filter_map(|row| if let Row::Event(row) = row { Some(row.processing) } else { None });
+    assert!(totals.into_iter().all(|total| total >= Duration::from_millis(40)));
+}
+
+#[test]
+fn a_database_that_is_down_costs_rows_that_are_counted_and_no_package() {
+    let world = Arc::new(World::default());
+    world.database_down.store(true, Ordering::SeqCst);
+    run(&world, &config(), (0..20).map(|number| job(number, contract(number))).collect());
+    assert_eq!(world.packages.lock().unwrap().len(), 20);
+    assert!(world.rows.lock().unwrap().is_empty());
+}
+
+#[test]
+fn each_broken_attempt_has_a_row_of_its_own() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let world = Arc::new(World::default());
+    let mut config = config();
+    config.generator.fault =
+        Some(Arc::new(|job, attempt| assert!(&*job.source != "c1.yaml" || attempt > 2, "injected")));
+    run(&world, &config, (0..3).map(|number| job(number, contract(number))).collect());
+    assert_eq!(world.packages.lock().unwrap().len(), 3);
+    let rows = world.rows.lock().unwrap();
+    let mut attempts: Vec<_> = rows
+        .iter()
+        .filter_map(|row| match row {
+            Row::Event(row) if row.event_id == Uuid::from_u128(1_000_001) => Some((row.attempt, row.error.clone())),
+            _ => None,
+        })
+        .collect();
+    attempts.sort_by_key(|(attempt, _)| *attempt);
+    let crash = Some(("crash".to_owned(), "panicked: injected".to_owned()));
+    assert_eq!(attempts, [(1, crash.clone()), (2, crash), (3, None)]);
+}
+
+#[test]
+fn an_unknown_pack_fails_the_job_not_the_worker() {
+    let world = Arc::new(World::default());
+    let Message::Generate(mut lost) = job(0, contract(0));
+    lost.pack = Arc::from("nowhere");
+    run(&world, &config(), vec![Message::Generate(lost), job(1, contract(1))]);
+    let outcomes = world.outcomes.lock().unwrap();
+    let causes: BTreeMap<_, _> = outcomes
+        .iter()
+        .map(|outcome| (outcome.source.to_string(), outcome.result.as_ref().err().map(|failure| failure.cause)))
+        .collect();
+    assert_eq!(causes, BTreeMap::from([("c0.yaml".to_owned(), Some("template")), ("c1.yaml".to_owned(), None)]));
+}

@@ -1,0 +1,40 @@
+//! What every command that runs actors shares: the runtime, the log, the panic hook.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// The main runtime: ports do their I/O here, never on the thread of an actor.
+///
+/// # Panics
+/// Where the operating system gives no threads: nothing can run then.
+#[expect(clippy::expect_used, reason = "without a runtime there is nobody to report to")]
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the operating system gives no threads")
+}
+
+/// Words for people go to standard error: level by `LOG_LEVEL` (the guide's names), warnings by default.
+pub fn init_log() {
+    let level = match std::env::var("LOG_LEVEL").unwrap_or_default().to_ascii_uppercase().as_str() {
+        "DEBUG" => "debug",
+        "INFO" => "info",
+        "ERROR" | "CRITICAL" => "error",
+        _ => "warn",
+    };
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(level)).with_writer(std::io::stderr);
+    // A second call (tests) keeps the first.
+    let _ = subscriber.with_ansi(colour).with_target(false).without_time().try_init();
+}
+
+/// A panic of an actor is survived: it becomes a line in the log, not a backtrace on the terminal.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        let payload = info.payload();
+        let text =
+            payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(thread, place, "panic: {}", text.unwrap_or("without a text"));
+    }));
+}

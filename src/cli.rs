@@ -1,0 +1,117 @@
+//! The command line: what can be asked, and which exit code answers.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::{generate, storage};
+
+/// Every contract gave a package.
+pub const EXIT_OK: u8 = 0;
+/// Some contracts gave none; the others did.
+pub const EXIT_FAILED: u8 = 1;
+/// The command line is wrong, or there is nothing to do.
+pub const EXIT_USAGE: u8 = 2;
+/// omninode itself could not do its work: the output folder, or an actor that was given up.
+pub const EXIT_BROKEN: u8 = 3;
+/// Interrupted; what was begun was finished.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
+const EXIT_CODES: &str = "Exit codes: 0 every contract gave a package; 1 some gave none; 2 wrong command line or no contract \
+found; 3 omninode could not do its work (output folder, actor given up); 130 interrupted.";
+
+/// Turns generation events (ONEX node contracts) into code, through supervised actors.
+#[derive(Debug, Parser)]
+#[command(name = "omninode", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Generate node packages from contracts.
+    #[command(after_help = EXIT_CODES)]
+    Generate(GenerateArgs),
+    /// Print a completion script for a shell.
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, in roff.
+    Man,
+}
+
+#[derive(Debug, Args)]
+struct GenerateArgs {
+    /// Contract files, folders to walk (ignore files are respected), or `-` for standard input.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Where the packages go, one folder each.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Template pack: the name of a built-in one, or a folder with a pack.yaml.
+    #[arg(long, value_name = "PACK", default_value = "onex")]
+    pack: String,
+    /// Generator workers, each on a thread of its own [default: one for each core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// Seconds after which a contract is given up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    worker_timeout: u32,
+    /// Overwrite files that were edited since they were generated; a copy of each is kept in OUT/.omninode/kept.
+    #[arg(long)]
+    force: bool,
+    /// Where measurements are stored.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, default_value = storage::DEFAULT_URL)]
+    database: String,
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+/// How results are printed on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Human,
+    Json,
+}
+
+impl Cli {
+    /// Runs the command; must not be called inside an async runtime.
+    ///
+    /// # Errors
+    /// Where the outside world refused something that no other message covers.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Generate(args) => {
+                let options = args.options();
+                let runner = actix_rt::System::with_tokio_rt(crate::app::runtime);
+                let code = runner.block_on(generate::run(options))?;
+                Ok(ExitCode::from(code))
+            }
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "omninode", &mut std::io::stdout());
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Man => {
+                clap_mangen::Man::new(Self::command()).render(&mut std::io::stdout())?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+impl GenerateArgs {
+    fn options(self) -> generate::Options {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        generate::Options {
+            paths: self.paths,
+            out: self.out,
+            pack: self.pack,
+            workers: self.workers.map_or_else(cores, usize::from),
+            worker_timeout: std::time::Duration::from_secs(u64::from(self.worker_timeout)),
+            force: self.force,
+            database: self.database,
+            format: self.format,
+            fault: None,
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! `omninode generate`: contracts in, packages out, figures at the end.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use actors::event::{Job, JobFailure, Outcome};
+use actors::generator::{Fault, Message};
+use actors::kit::{Edge, Observer};
+use actors::pipeline::{self, Pipeline, Ports};
+use actors::ports::Clock as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::cli::{EXIT_BROKEN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Format};
+use crate::clock::SystemClock;
+use crate::intake::{self, Found, Origin};
+use crate::ledger::Ledger;
+use crate::observer::Counters;
+use crate::packages::OutputFolder;
+use crate::packs::Packs;
+use crate::progress::Progress;
+use crate::storage;
+use crate::summary::{Collector, Run, Summary};
+
+/// How long what was begun may take to end after an interrupt or at the end of a run.
+const GRACE: Duration = Duration::from_secs(30);
+
+pub struct Options {
+    pub paths: Vec<PathBuf>,
+    pub out: PathBuf,
+    pub pack: String,
+    pub workers: usize,
+    pub worker_timeout: Duration,
+    pub force: bool,
+    pub database: String,
+    pub format: Format,
+    /// Injected before each attempt, in tests.
+    pub fault: Option<Fault>,
+}
+
+/// Runs the command on the current actix System, prints what it found, and answers with its exit code.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub async fn run(options: Options) -> anyhow::Result<u8> {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let found = intake::discover(&options.paths, &options.out);
+    if found.is_empty() {
+        eprintln!(
+            "error: no contract found; expected files named contract.yaml (or *.contract.yaml) under the given paths"
+        );
+        return Ok(EXIT_USAGE);
+    }
+    let packages = match OutputFolder::open(&options.out, options.force) {
+        Ok(folder) => Arc::new(folder),
+        Err(fault) => {
+            eprintln!("error: {fault}");
+            return Ok(EXIT_BROKEN);
+        }
+    };
+    let summary = generate(&options, found, &packages, colour).await;
+    if let Err(error) = packages.finish() {
+        eprintln!("error: the packages are written but may not be durable: {error}");
+        return Ok(EXIT_BROKEN);
+    }
+    let text = match options.format {
+        Format::Human => summary.to_text(&options.out.display().to_string()),
+        Format::Json => format!("{}\n", serde_json::to_string_pretty(&summary)?),
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(match summary.status {
+        "broken" => EXIT_BROKEN,
+        "interrupted" => EXIT_INTERRUPTED,
+        "failed" => EXIT_FAILED,
+        _ => EXIT_OK,
+    })
+}
+
+async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFolder>, colour: bool) -> Summary {
+    let started = Instant::now();
+    let total = found.len();
+    let progress = Progress::new(total, options.format == Format::Human);
+    let (sender, mut outcomes) = mpsc::channel(256);
+    let ledger = Arc::new(Ledger::new(sender));
+    let counters = Arc::new(Counters::default());
+    let (config, ports) = wiring(options, Arc::clone(packages), &ledger, &counters).await;
+    let house = Pipeline::start(&config, &ports);
+    let tally = house.tally();
+    let escalation = house.escalation();
+    let stop = CancellationToken::new();
+    let feeding = Feed::new(options, Arc::clone(&ledger), house.intake(), stop.clone()).spawn(found);
+
+    let mut collector = Collector::default();
+    let mut status = "complete";
+    let mut refused = feeding.refused;
+    let (mut interrupt, mut escalation) = (Box::pin(interrupted()), Box::pin(escalation));
+    while collector.len() < total {
+        tokio::select! {
+            Some(outcome) = outcomes.recv() => {
+                tell(&progress, &outcome, colour);
+                collector.add(&outcome);
+            }
+            Some((source, failure)) = refused.recv() => {
+                progress.failed(&source, &failure, colour);
+                collector.fail(&source, failure);
+            }
+            () = &mut interrupt => {
+                status = "interrupted";
+                break;
+            }
+            escalated = &mut escalation => {
+                progress.say(&format!("error: {escalated}"));
+                status = "broken";
+                break;
+            }
+        }
+    }
+    // What is in hand is finished; what waits in the intake is not begun any more.
+    stop.cancel();
+    let _ = feeding.task.await;
+    let draining = house.drain(GRACE);
+    tokio::pin!(draining);
+    let drained = loop {
+        tokio::select! {
+            biased;
+            Some(outcome) = outcomes.recv() => {
+                tell(&progress, &outcome, colour);
+                collector.add(&outcome);
+            }
+            drained = &mut draining => break drained,
+        }
+    };
+    while let Ok(outcome) = outcomes.try_recv() {
+        tell(&progress, &outcome, colour);
+        collector.add(&outcome);
+    }
+    progress.finish();
+    if status == "complete" && (!ledger.open().is_empty() || !drained.leftovers.is_empty()) {
+        status = "broken";
+    }
+    if status == "complete" && collector.has_failures() {
+        status = "failed";
+    }
+    let unfinished: Vec<String> = ledger.open().iter().map(ToString::to_string).collect();
+    let not_begun = total.saturating_sub(collector.len() + unfinished.len()) as u64;
+    collector.summary(Run {
+        status,
+        duration: started.elapsed(),
+        workers: options.workers,
+        incidents: counters.incidents(),
+        rows_stored: tally.stored.load(Ordering::Relaxed),
+        rows_dropped: tally.dropped.load(Ordering::Relaxed),
+        unfinished,
+        not_begun,
+    })
+}
+
+async fn wiring(
+    options: &Options,
+    packages: Arc<OutputFolder>,
+    ledger: &Arc<Ledger>,
+    counters: &Arc<Counters>,
+) -> (pipeline::Config, Ports) {
+    let mut config = pipeline::Config::new(options.workers);
+    config.generator.timeout = options.worker_timeout;
+    config.generator.fault.clone_from(&options.fault);
+    let metrics = match storage::open(&options.database).await {
+        Ok(store) => store,
+        Err(fault) => {
+            // A database fault never fails a generation.
+            eprintln!("warning: {fault}; measurements of this run are not stored");
+            config.metric_writer.tries_max = 1;
+            Arc::new(storage::Unavailable(fault))
+        }
+    };
+    let ports = Ports {
+        templates: Arc::new(Packs::new(tokio::runtime::Handle::current())),
+        packages,
+        outcomes: Arc::clone(ledger) as _,
+        metrics,
+        clock: Arc::new(SystemClock),
+        observer: Arc::clone(counters) as Arc<dyn Observer>,
+    };
+    (config, ports)
+}
+
+fn tell(progress: &Progress, outcome: &Outcome, colour: bool) {
+    match &outcome.result {
+        Ok(_) => progress.generated(outcome.package.as_deref().unwrap_or(&outcome.source)),
+        Err(failure) => progress.failed(&outcome.source, failure, colour),
+    }
+}
+
+/// Reads contracts and sends them into the house, as fast as it takes them.
+struct Feed {
+    pack: Arc<str>,
+    session_id: Uuid,
+    ledger: Arc<Ledger>,
+    intake: Edge<Message>,
+    stop: CancellationToken,
+}
+
+struct Feeding {
+    task: tokio::task::JoinHandle<()>,
+    /// Contracts that never became events.
+    refused: mpsc::Receiver<(String, JobFailure)>,
+}
+
+impl Feed {
+    fn new(options: &Options, ledger: Arc<Ledger>, intake: Edge<Message>, stop: CancellationToken) -> Self {
+        Self { pack: Arc::from(options.pack.as_str()), session_id: SystemClock.new_id(), ledger, intake, stop }
+    }
+
+    fn spawn(self, found: Vec<Found>) -> Feeding {
+        let (refusals, refused) = mpsc::channel(256);
+        let task = tokio::spawn(async move {
+            for found in found {
+                let sent = tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return,
+                    sent = self.send(found, &refusals) => sent,
+                };
+                if !sent {
+                    return;
+                }
+            }
+        });
+        Feeding { task, refused }
+    }
+
+    /// False where nobody takes contracts any more.
+    async fn send(&self, found: Found, refusals: &mpsc::Sender<(String, JobFailure)>) -> bool {
+        let name = found.name.clone();
+        let contract = match found.contract {
+            Ok(origin) => read(origin, found.name).await,
+            Err(failure) => Err(failure),
+        };
+        match contract {
+            Err(failure) => refusals.send((name, failure)).await.is_ok(),
+            Ok(contract) => {
+                let (event_id, source) = (SystemClock.new_id(), Arc::<str>::from(name));
+                self.ledger.accept(event_id, Arc::clone(&source));
+                let job = Job {
+                    event_id,
+                    session_id: self.session_id,
+                    event_source: "cli",
+                    source,
+                    contract: Arc::from(contract),
+                    pack: Arc::clone(&self.pack),
+                };
+                self.intake.send(Message::Generate(job)).await.is_ok()
+            }
+        }
+    }
+}
+
+async fn read(origin: Origin, name: String) -> Result<Vec<u8>, JobFailure> {
+    let shown = name.clone();
+    let read = tokio::task::spawn_blocking(move || origin.read(&name)).await;
+    read.unwrap_or_else(|error| {
+        let fault = codegen::Diagnostic::new(shown, None, format!("reading broke off: {error}")).help("run again");
+        Err(JobFailure::new("io", fault))
+    })
+}
+
+/// Ctrl-C or SIGTERM. A second one ends the process at once: nothing half-written is visible then either.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::warn!("signals cannot be watched: an interrupt will end the run at once");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    eprintln!("interrupted: finishing what is in hand; interrupt again to stop at once");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(i32::from(EXIT_INTERRUPTED));
+    });
+}

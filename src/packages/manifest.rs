@@ -1,0 +1,66 @@
+//! The manifest of a package, `<package>/.omninode.json`: which files are ours, and what they looked like when we wrote them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub const FILE_NAME: &str = ".omninode.json";
+const FORMAT: u32 = 1;
+
+/// A hash of a file's bytes, in hex.
+pub type Hash = String;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The version of this format.
+    pub format: u32,
+    /// Path inside the package to the hash of what we wrote.
+    pub files: BTreeMap<String, Hash>,
+    /// What an update is about to write. Recorded before the first file changes: after a kill, old and pending both count as
+    /// ours, and the next run completes the update.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pending: BTreeMap<String, Hash>,
+}
+
+impl Manifest {
+    pub fn new(files: BTreeMap<String, Hash>) -> Self {
+        Self { format: FORMAT, files, pending: BTreeMap::new() }
+    }
+
+    /// Reads the manifest of a package folder; `None` where it has none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not one that this version understands; in words for the user.
+    pub fn read(package: &Path) -> Result<Option<Self>, String> {
+        let bytes = match std::fs::read(package.join(FILE_NAME)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(format!("{FILE_NAME} cannot be read: {error}")),
+        };
+        let manifest: Self =
+            serde_json::from_slice(&bytes).map_err(|error| format!("{FILE_NAME} is damaged: {error}"))?;
+        if manifest.format == FORMAT {
+            Ok(Some(manifest))
+        } else {
+            Err(format!("{FILE_NAME} has format {}, expected {FORMAT}", manifest.format))
+        }
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Maps with text keys always have a JSON form.
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Whether a file that looks like `hash` is as we left it, before or in an interrupted update.
+    pub fn is_ours(&self, path: &str, hash: &str) -> bool {
+        [self.files.get(path), self.pending.get(path)].into_iter().flatten().any(|ours| ours == hash)
+    }
+}
+
+pub fn hash(bytes: &[u8]) -> Hash {
+    blake3::hash(bytes).to_hex().to_string()
+}

@@ -1,0 +1,135 @@
+use std::os::unix::fs::MetadataExt as _;
+
+use super::*;
+
+fn package(files: &[(&str, &str)]) -> Package {
+    let mut files: Vec<_> = files
+        .iter()
+        .map(|(path, content)| codegen::File { path: (*path).to_owned(), content: (*content).to_owned() })
+        .collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Package { name: "node_x".to_owned(), source: Arc::from("x.yaml"), files }
+}
+
+struct Bench {
+    _folder: tempfile::TempDir,
+    out: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        Self { _folder: folder, out }
+    }
+
+    /// One run that writes one package.
+    fn run(&self, force: bool, files: &[(&str, &str)]) -> Result<Written, JobFailure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _guard = runtime.enter();
+        let folder = OutputFolder::open(&self.out, force).unwrap();
+        let written = folder.inner.write(&package(files));
+        folder.finish().unwrap();
+        written
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.out.join("node_x").join(path)).unwrap()
+    }
+}
+
+fn message(result: Result<Written, JobFailure>) -> String {
+    result.unwrap_err().message()
+}
+
+#[test]
+fn a_new_package_is_written_and_a_second_run_writes_no_file() {
+    let bench = Bench::new();
+    let files = [("node.py", "a = 1\n"), ("models/m.py", "b = 2\n")];
+    let first = bench.run(false, &files).unwrap();
+    assert_eq!((first.files, first.files_written, first.bytes), (2, 2, 12));
+    let before = fs::metadata(bench.out.join("node_x/.omninode.json")).unwrap().ino();
+    assert_eq!(bench.run(false, &files).unwrap().files_written, 0);
+    assert_eq!(fs::metadata(bench.out.join("node_x/.omninode.json")).unwrap().ino(), before);
+    let left: Vec<_> = fs::read_dir(&bench.out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["node_x"], "nothing of ours is left lying about");
+}
+
+#[test]
+fn an_update_replaces_changed_files_and_removes_untouched_ones_that_left_the_plan() {
+    let bench = Bench::new();
+    bench.run(false, &[("a.py", "1"), ("b.py", "2"), ("c.py", "3"), ("d.py", "4")]).unwrap();
+    fs::write(bench.out.join("node_x/d.py"), "mine").unwrap();
+    let kept = fs::metadata(bench.out.join("node_x/a.py")).unwrap().ino();
+    assert_eq!(bench.run(false, &[("a.py", "1"), ("b.py", "two")]).unwrap().files_written, 1);
+    assert_eq!(fs::metadata(bench.out.join("node_x/a.py")).unwrap().ino(), kept, "an unchanged file is not rewritten");
+    assert_eq!(bench.read("b.py"), "two");
+    assert!(!bench.out.join("node_x/c.py").exists());
+    assert_eq!(bench.read("d.py"), "mine", "an edited file that left the plan stays");
+}
+
+#[test]
+fn an_edited_file_is_never_overwritten_without_force_and_with_it_a_copy_is_kept() {
+    let bench = Bench::new();
+    bench.run(false, &[("a.py", "1"), ("b.py", "2")]).unwrap();
+    fs::write(bench.out.join("node_x/a.py"), "mine").unwrap();
+    let refused = message(bench.run(false, &[("a.py", "one"), ("b.py", "two")]));
+    assert!(refused.contains("a.py") && refused.contains("--force"), "{refused}");
+    assert_eq!(
+        (bench.read("a.py"), bench.read("b.py")),
+        ("mine".to_owned(), "2".to_owned()),
+        "nothing of it was written"
+    );
+    bench.run(true, &[("a.py", "one"), ("b.py", "two")]).unwrap();
+    assert_eq!(bench.read("a.py"), "one");
+    let kept = bench.out.join(".omninode/kept/node_x").join(format!("a.py.{}", &hash(b"mine")[..8]));
+    assert_eq!(fs::read_to_string(kept).unwrap(), "mine");
+}
+
+#[test]
+fn an_update_that_was_killed_half_way_is_completed_by_the_next_run() {
+    let bench = Bench::new();
+    bench.run(false, &[("a.py", "1"), ("b.py", "2")]).unwrap();
+    // As a kill leaves it: the journal written, one of two files replaced.
+    let target = bench.out.join("node_x");
+    let mut manifest = Manifest::read(&target).unwrap().unwrap();
+    manifest.pending = hashes(&package(&[("a.py", "one"), ("b.py", "two")]));
+    fs::write(target.join(FILE_NAME), manifest.to_bytes()).unwrap();
+    fs::write(target.join("a.py"), "one").unwrap();
+    // The next run even has a third version.
+    bench.run(false, &[("a.py", "uno"), ("b.py", "dos")]).unwrap();
+    assert_eq!((bench.read("a.py"), bench.read("b.py")), ("uno".to_owned(), "dos".to_owned()));
+    assert!(Manifest::read(&target).unwrap().unwrap().pending.is_empty());
+}
+
+#[test]
+fn what_a_killed_run_staged_is_cleared() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.out.join(".omninode/staging-1/0/models")).unwrap();
+    bench.run(false, &[("a.py", "1")]).unwrap();
+    assert!(!bench.out.join(".omninode").exists());
+}
+
+#[test]
+fn a_folder_of_somebody_else_and_a_link_are_refused() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.out.join("node_x")).unwrap();
+    assert!(message(bench.run(false, &[("a.py", "1")])).contains("exists already"));
+    fs::remove_dir(bench.out.join("node_x")).unwrap();
+    bench.run(false, &[("m/a.py", "1")]).unwrap();
+    fs::remove_dir_all(bench.out.join("node_x/m")).unwrap();
+    std::os::unix::fs::symlink("/tmp", bench.out.join("node_x/m")).unwrap();
+    assert!(message(bench.run(false, &[("m/a.py", "2")])).contains("symbolic link"));
+}
+
+#[test]
+fn two_runs_cannot_write_to_one_folder() {
+    let bench = Bench::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _guard = runtime.enter();
+    let first = OutputFolder::open(&bench.out, false).unwrap();
+    let refused = OutputFolder::open(&bench.out, false).err().unwrap();
+    assert!(refused.contains("another omninode run"), "{refused}");
+    drop(first);
+    OutputFolder::open(&bench.out, false).unwrap();
+}

@@ -1,0 +1,53 @@
+//! What a person sees while a run goes on: a bar on a terminal, and every failure as it happens. All on standard error.
+
+use actors::event::JobFailure;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::diagnostics;
+
+/// Diagnostics shown of one contract.
+const SHOWN_MAX: usize = 20;
+
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// `visible` is false where only data is wanted; without a terminal nothing is drawn either.
+    pub fn new(total: usize, visible: bool) -> Self {
+        let target = if visible { ProgressDrawTarget::stderr_with_hz(15) } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        // The template is a constant; were it wrong, the default bar would do.
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec:>10}  {elapsed:>4}  {wide_msg}")
+        {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self { bar }
+    }
+
+    pub fn generated(&self, package: &str) {
+        self.bar.set_message(package.to_owned());
+        self.bar.inc(1);
+    }
+
+    pub fn failed(&self, source: &str, failure: &JobFailure, colour: bool) {
+        let text = std::fs::read_to_string(source).ok();
+        for diagnostic in failure.diagnostics.iter().take(SHOWN_MAX) {
+            let own = text.as_deref().filter(|_| diagnostic.file == source);
+            self.say(&diagnostics::render(diagnostic, own, colour));
+        }
+        if let Some(more) = failure.diagnostics.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
+            self.say(&format!("{source}: {more} more faults"));
+        }
+        self.bar.inc(1);
+    }
+
+    /// A line above the bar.
+    pub fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}\n"));
+    }
+
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

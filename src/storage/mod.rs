@@ -1,0 +1,57 @@
+//! Where metric rows are kept. The dialect is chosen by the scheme of the database URL.
+
+mod sqlite;
+
+use std::sync::Arc;
+
+use actors::metric::Row;
+use actors::ports::{MetricStore, StoreDown};
+use async_trait::async_trait;
+
+pub use sqlite::SqliteStore;
+
+/// Used where neither `--database` nor `DATABASE_URL` names one.
+pub const DEFAULT_URL: &str = "sqlite://.omninode/omninode.db";
+
+/// Opens the database behind `url`, creating and migrating an embedded one.
+///
+/// # Errors
+/// What went wrong and what to do, in words for the user.
+pub async fn open(url: &str) -> Result<Arc<dyn MetricStore>, String> {
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("sqlite") => Ok(Arc::new(SqliteStore::open(url).await?)),
+        Some("postgres" | "postgresql") => {
+            Err("this version stores in SQLite only; use a sqlite:// URL (PostgreSQL is the next step)".to_owned())
+        }
+        _ => Err(format!("`{}` is not a database URL; expected sqlite://PATH", without_password(url))),
+    }
+}
+
+/// The URL without what stands between `:` and `@`.
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}***{}", &url[..scheme + 3], &url[at..]),
+        _ => url.to_owned(),
+    }
+}
+
+/// Stands in for a database that could not be opened: takes nothing, so that every row is counted as dropped.
+pub struct Unavailable(pub String);
+
+#[async_trait]
+impl MetricStore for Unavailable {
+    async fn write(&self, _rows: &[Row]) -> Result<(), StoreDown> {
+        Err(StoreDown(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_printed() {
+        assert_eq!(without_password("mysql://me:secret@host/db"), "mysql://***@host/db");
+        assert_eq!(without_password("a@b"), "a@b");
+    }
+}

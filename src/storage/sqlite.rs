@@ -1,0 +1,295 @@
+//! Embedded SQLite: one file, created and migrated when it is opened.
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::time::{Duration, SystemTime};
+
+use actors::metric::{EventRow, PhaseRow, Row, milliseconds};
+use actors::ports::{MetricStore, StoreDown};
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Acquire as _, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+use tokio::runtime::Handle;
+
+/// In order. Each file is guarded by its own version row.
+const MIGRATIONS: &[(i64, &str)] = &[(6, include_str!("../../migrations/sqlite/0006_phase7_schema_enhancements.sql"))];
+
+/// Rows of one statement: 1,000 rows of 10 values stay below SQLite's 32,766 parameters.
+const STATEMENT_ROWS_MAX: usize = 1_000;
+
+/// How long a statement waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub struct SqliteStore {
+    pool: SqlitePool,
+    /// The application's runtime: the pool's timers belong to it, not to the thread of an actor.
+    runtime: Handle,
+}
+
+impl SqliteStore {
+    /// Opens or creates the file, and migrates it. Two first runs at once wait for each other.
+    ///
+    /// # Errors
+    /// In words for the user: what went wrong with which file, and what to do.
+    pub async fn open(url: &str) -> Result<Self, String> {
+        let options =
+            SqliteConnectOptions::from_str(url).map_err(|error| format!("`{url}` is not an SQLite URL: {error}"))?;
+        let file = options.get_filename().to_owned();
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+        }
+        let options = options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true);
+        // One writer: SQLite has one anyway, and waiting in the pool is cheaper than waiting for its lock.
+        let pool =
+            SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT * 2).connect_with(options).await;
+        let pool = pool.map_err(|error| explain(&file, &error))?;
+        let store = Self { pool, runtime: Handle::current() };
+        store.migrate().await.map_err(|error| explain(&file, &error))?;
+        Ok(store)
+    }
+
+    async fn migrate(&self) -> sqlx::Result<()> {
+        let mut connection = self.pool.acquire().await?;
+        // The write lock is taken before the look, so that of two first runs one finds the work of the other.
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let known: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'")
+            .fetch_one(&mut *transaction)
+            .await?;
+        let applied: Vec<i64> = match known {
+            0 => Vec::new(),
+            _ => sqlx::query_scalar("SELECT version FROM schema_migrations").fetch_all(&mut *transaction).await?,
+        };
+        for (_, file) in MIGRATIONS.iter().filter(|(version, _)| !applied.contains(version)) {
+            sqlx::raw_sql(*file).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
+    }
+
+    /// For tests and checks that read what was written.
+    pub fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+}
+
+fn explain(file: &Path, error: &sqlx::Error) -> String {
+    let code =
+        error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned()).unwrap_or_default();
+    let help = match code.as_str() {
+        "26" => "; it is not an SQLite database: name another file with --database",
+        "5" | "517" => "; another process holds it: try again, or name another file with --database",
+        "8" | "1544" | "14" => "; check that the file and its folder can be written, or name another with --database",
+        _ => "",
+    };
+    format!("database {}: {error}{help}", file.display())
+}
+
+#[async_trait]
+impl MetricStore for SqliteStore {
+    async fn write(&self, rows: &[Row]) -> Result<(), StoreDown> {
+        let (pool, rows) = (self.pool.clone(), rows.to_vec());
+        let written = self.runtime.spawn(async move { write_all(&pool, &rows).await }).await;
+        match written {
+            Ok(result) => result.map_err(|error| StoreDown(error.to_string())),
+            Err(error) => Err(StoreDown(format!("the write was cut off: {error}"))),
+        }
+    }
+}
+
+/// One transaction: all rows or none.
+async fn write_all(pool: &SqlitePool, rows: &[Row]) -> sqlx::Result<()> {
+    let mut connection = pool.acquire().await?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let phases: Vec<&PhaseRow> =
+        rows.iter().filter_map(|row| if let Row::Phase(row) = row { Some(row) } else { None }).collect();
+    let events: Vec<&EventRow> =
+        rows.iter().filter_map(|row| if let Row::Event(row) = row { Some(row) } else { None }).collect();
+    for chunk in phases.chunks(STATEMENT_ROWS_MAX) {
+        insert_phases(&mut transaction, chunk).await?;
+    }
+    for chunk in events.chunks(STATEMENT_ROWS_MAX) {
+        insert_events(&mut transaction, chunk).await?;
+    }
+    transaction.commit().await
+}
+
+async fn insert_phases(connection: &mut SqliteConnection, rows: &[&PhaseRow]) -> sqlx::Result<()> {
+    let mut insert = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO generation_performance_metrics (id, session_id, node_type, phase, duration_ms, cache_hit, \
+         parallel_execution, worker_count, metadata, created_at) ",
+    );
+    insert.push_values(rows, |mut values, row| {
+        values
+            .push_bind(row.id.to_string())
+            .push_bind(row.session_id.to_string())
+            .push_bind(row.node_type)
+            .push_bind(row.phase.as_str())
+            .push_bind(milliseconds(row.duration))
+            .push_bind(row.cache_hit)
+            .push_bind(row.worker_count > 1)
+            .push_bind(row.worker_count)
+            .push_bind(serde_json::json!({ "package": row.package }).to_string())
+            .push("strftime('%Y-%m-%d %H:%M:%f', ")
+            .push_bind_unseparated(unix_seconds(row.created_at))
+            .push_unseparated(", 'unixepoch')");
+    });
+    insert.push(" ON CONFLICT (id) DO NOTHING").build().execute(connection).await.map(drop)
+}
+
+async fn insert_events(connection: &mut SqliteConnection, rows: &[&EventRow]) -> sqlx::Result<()> {
+    let mut insert = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO event_processing_metrics (id, event_id, attempt, event_type, event_source, processing_duration_ms, \
+         queue_wait_time_ms, success, error_type, error_message, retry_count, created_at) ",
+    );
+    insert.push_values(rows, |mut values, row| {
+        let (error_type, error_message) = row.error.clone().unzip();
+        values
+            .push_bind(row.id.to_string())
+            .push_bind(row.event_id.to_string())
+            .push_bind(row.attempt)
+            .push_bind(row.event_type)
+            .push_bind(row.event_source)
+            .push_bind(milliseconds(row.processing))
+            .push_bind(milliseconds(row.queue_wait))
+            .push_bind(row.error.is_none())
+            .push_bind(error_type)
+            .push_bind(error_message)
+            .push_bind(row.attempt.saturating_sub(1))
+            .push("strftime('%Y-%m-%d %H:%M:%f', ")
+            .push_bind_unseparated(unix_seconds(row.created_at))
+            .push_unseparated(", 'unixepoch')");
+    });
+    insert.push(" ON CONFLICT (id) DO NOTHING").build().execute(connection).await.map(drop)
+}
+
+fn unix_seconds(at: SystemTime) -> f64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actors::metric::Phase;
+    use uuid::Uuid;
+
+    fn event(id: u128, error: Option<(&str, &str)>) -> Row {
+        Row::Event(EventRow {
+            id: Uuid::from_u128(id),
+            event_id: Uuid::from_u128(1),
+            attempt: 2,
+            event_type: "node.generate",
+            event_source: "cli",
+            processing: Duration::from_micros(1_250),
+            queue_wait: Duration::from_micros(375),
+            error: error.map(|(kind, message)| (kind.to_owned(), message.to_owned())),
+            created_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+        })
+    }
+
+    fn phase(id: u128) -> Row {
+        Row::Phase(PhaseRow {
+            id: Uuid::from_u128(id),
+            session_id: Uuid::from_u128(9),
+            node_type: "EFFECT",
+            phase: Phase::CodeGen,
+            duration: Duration::from_micros(412),
+            cache_hit: true,
+            worker_count: 2,
+            package: "node_\"x\"".to_owned(),
+            created_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+        })
+    }
+
+    async fn opened() -> (tempfile::TempDir, String, SqliteStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/deep/er/omninode.db", folder.path().display());
+        let store = SqliteStore::open(&url).await.unwrap();
+        (folder, url, store)
+    }
+
+    #[tokio::test]
+    async fn a_row_keeps_its_fractions_and_a_second_write_changes_nothing() {
+        let (_folder, url, store) = opened().await;
+        let rows = [event(1, None), event(2, Some(("contract", "a.yaml:1:1: no"))), phase(3)];
+        store.write(&rows).await.unwrap();
+        store.write(&rows).await.unwrap();
+        let events: Vec<(f64, f64, bool, Option<String>, i64, String)> = sqlx::query_as(
+            "SELECT processing_duration_ms, queue_wait_time_ms, success, error_type, retry_count, created_at \
+             FROM event_processing_metrics ORDER BY id",
+        )
+        .fetch_all(store.pool())
+        .await
+        .unwrap();
+        let at = "2023-11-14 22:13:20.123".to_owned();
+        assert_eq!(
+            events,
+            [(1.25, 0.375, true, None, 1, at.clone()), (1.25, 0.375, false, Some("contract".to_owned()), 1, at),]
+        );
+        let phases: Vec<(String, f64, bool, bool, i64, String)> = sqlx::query_as(
+            "SELECT phase, duration_ms, cache_hit, parallel_execution, worker_count, json_extract(metadata, '$.package') \
+             FROM generation_performance_metrics",
+        )
+        .fetch_all(store.pool())
+        .await
+        .unwrap();
+        assert_eq!(phases, [("code_gen".to_owned(), 0.412, true, true, 2, "node_\"x\"".to_owned())]);
+        drop(SqliteStore::open(&url).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_batch_larger_than_one_statement_is_stored_whole() {
+        let (_folder, _, store) = opened().await;
+        let rows: Vec<Row> = (1..=2_500).map(|id| event(id, None)).chain((3_000..4_200).map(phase)).collect();
+        store.write(&rows).await.unwrap();
+        let count: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM event_processing_metrics) + (SELECT count(*) FROM generation_performance_metrics)",
+        )
+        .fetch_one(store.pool())
+        .await
+        .unwrap();
+        assert_eq!(count, 3_700);
+    }
+
+    #[tokio::test]
+    async fn the_guides_check_finds_version_six() {
+        let (_folder, _, store) = opened().await;
+        let (version, description): (i64, String) =
+            sqlx::query_as("SELECT version, description FROM schema_migrations").fetch_one(store.pool()).await.unwrap();
+        assert_eq!(version, 6);
+        assert!(description.starts_with("Phase 7: Add mixin learning, pattern feedback, performance metrics"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn first_runs_at_once_never_collide() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/omninode.db", folder.path().display());
+        let runs: Vec<_> = (0..8)
+            .map(|_| {
+                tokio::spawn({
+                    let url = url.clone();
+                    async move { SqliteStore::open(&url).await.map(drop) }
+                })
+            })
+            .collect();
+        for run in runs {
+            run.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_refused_with_its_name_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("notes.txt");
+        std::fs::write(
+            &file,
+            "not a database, but long enough to be read as a header of one, which it is not. ".repeat(20),
+        )
+        .unwrap();
+        let error = SqliteStore::open(&format!("sqlite://{}", file.display())).await.err().unwrap();
+        assert!(error.contains("notes.txt") && error.contains("--database"), "{error}");
+    }
+}

@@ -1,0 +1,269 @@
+//! The figures of a run: collected from outcomes, printed for people or as data.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use actors::event::{Outcome, Timings};
+use actors::metric::{Phase, milliseconds};
+use serde::Serialize;
+
+use crate::observer::Incidents;
+
+/// Collects outcomes. Keeps a number for each measurement (8 bytes x 7 a node), not the outcomes themselves.
+#[derive(Debug, Default)]
+pub struct Collector {
+    packages: Vec<PackageLine>,
+    failures: Vec<FailureLine>,
+    phases: BTreeMap<Phase, Vec<Duration>>,
+    queue_waits: Vec<Duration>,
+    cache_hits: u64,
+    cache_misses: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PackageLine {
+    pub package: String,
+    pub source: String,
+    pub files: u32,
+    pub files_written: u32,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FailureLine {
+    pub source: String,
+    /// contract, duplicate, template, output, limit, timeout, conflict, io or crash.
+    pub cause: &'static str,
+    pub diagnostics: Vec<codegen::Diagnostic>,
+}
+
+/// Milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Percentiles {
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+}
+
+/// What `--format json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// `complete`, `failed` (some contracts gave no package), `interrupted` or `broken` (an actor was given up).
+    pub status: &'static str,
+    pub duration_ms: f64,
+    pub workers: usize,
+    pub nodes: u64,
+    pub files: u64,
+    pub files_written: u64,
+    pub bytes: u64,
+    pub phases: BTreeMap<&'static str, Percentiles>,
+    pub queue_wait: Percentiles,
+    /// Templates served from the cache, 0 to 1; absent where none was asked for.
+    pub cache_hit_rate: Option<f64>,
+    pub failures_by_cause: BTreeMap<&'static str, u64>,
+    pub incidents: Incidents,
+    /// Metric rows.
+    pub rows_stored: u64,
+    pub rows_dropped: u64,
+    /// Contracts that were accepted and have no outcome: named after an interrupted run.
+    pub unfinished: Vec<String>,
+    /// Contracts that an interrupted run did not begin.
+    pub not_begun: u64,
+    pub packages: Vec<PackageLine>,
+    pub failures: Vec<FailureLine>,
+}
+
+/// What a run knows of itself when it ends.
+pub struct Run {
+    pub status: &'static str,
+    pub duration: Duration,
+    pub workers: usize,
+    pub incidents: Incidents,
+    pub rows_stored: u64,
+    pub rows_dropped: u64,
+    pub unfinished: Vec<String>,
+    pub not_begun: u64,
+}
+
+impl Collector {
+    pub fn add(&mut self, outcome: &Outcome) {
+        self.cache_hits += u64::from(outcome.cache.hits);
+        self.cache_misses += u64::from(outcome.cache.misses);
+        self.queue_waits.push(outcome.timings.queue_wait);
+        match &outcome.result {
+            Ok(written) => {
+                for (phase, duration) in phases(&outcome.timings) {
+                    self.phases.entry(phase).or_default().push(duration);
+                }
+                self.packages.push(PackageLine {
+                    package: outcome.package.clone().unwrap_or_default(),
+                    source: outcome.source.to_string(),
+                    files: written.files,
+                    files_written: written.files_written,
+                    bytes: written.bytes,
+                });
+            }
+            Err(failure) => self.fail(&outcome.source, failure.clone()),
+        }
+    }
+
+    /// A contract that never became an event.
+    pub fn fail(&mut self, source: &str, failure: actors::event::JobFailure) {
+        self.failures.push(FailureLine {
+            source: source.to_owned(),
+            cause: failure.cause,
+            diagnostics: failure.diagnostics,
+        });
+    }
+
+    /// Contracts with an outcome.
+    pub fn len(&self) -> usize {
+        self.packages.len() + self.failures.len()
+    }
+
+    pub fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    pub fn summary(mut self, run: Run) -> Summary {
+        self.packages.sort_by(|a, b| a.package.cmp(&b.package));
+        self.failures.sort_by(|a, b| a.source.cmp(&b.source));
+        let mut failures_by_cause = BTreeMap::new();
+        for failure in &self.failures {
+            *failures_by_cause.entry(failure.cause).or_default() += 1;
+        }
+        let asked = self.cache_hits + self.cache_misses;
+        Summary {
+            status: run.status,
+            duration_ms: milliseconds(run.duration),
+            workers: run.workers,
+            nodes: self.packages.len() as u64,
+            files: self.packages.iter().map(|line| u64::from(line.files)).sum(),
+            files_written: self.packages.iter().map(|line| u64::from(line.files_written)).sum(),
+            bytes: self.packages.iter().map(|line| line.bytes).sum(),
+            phases: self.phases.into_iter().map(|(phase, times)| (phase.as_str(), percentiles(times))).collect(),
+            queue_wait: percentiles(self.queue_waits),
+            cache_hit_rate: (asked > 0).then(|| self.cache_hits as f64 / asked as f64),
+            failures_by_cause,
+            incidents: run.incidents,
+            rows_stored: run.rows_stored,
+            rows_dropped: run.rows_dropped,
+            unfinished: run.unfinished,
+            not_begun: run.not_begun,
+            packages: self.packages,
+            failures: self.failures,
+        }
+    }
+}
+
+fn phases(timings: &Timings) -> [(Phase, Duration); 6] {
+    [
+        (Phase::PrdAnalysis, timings.prd_analysis),
+        (Phase::TemplateLoad, timings.template_load),
+        (Phase::CodeGen, timings.code_gen),
+        (Phase::Validation, timings.validation),
+        (Phase::Persistence, timings.persistence),
+        (Phase::Total, timings.total),
+    ]
+}
+
+/// Nearest rank: the smallest value that at least p percent of the values do not exceed.
+fn percentiles(mut times: Vec<Duration>) -> Percentiles {
+    times.sort_unstable();
+    let rank = |percent: usize| {
+        let rank = (times.len() * percent).div_ceil(100).max(1);
+        times.get(rank - 1).copied().map_or(0.0, milliseconds)
+    };
+    Percentiles { p50_ms: rank(50), p95_ms: rank(95) }
+}
+
+impl Summary {
+    /// For people, without colour.
+    pub fn to_text(&self, out: &str) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = self.write_text(&mut text, out);
+        text
+    }
+
+    fn write_text(&self, text: &mut String, out: &str) -> std::fmt::Result {
+        let seconds = self.duration_ms / 1_000.0;
+        let rate = if seconds > 0.0 { self.nodes as f64 / seconds } else { 0.0 };
+        writeln!(
+            text,
+            "{} in {out}, {:.2} s, {rate:.0} nodes/s, {}",
+            count(self.nodes, "package"),
+            seconds,
+            count(self.workers as u64, "worker")
+        )?;
+        let unchanged = self.files - self.files_written;
+        writeln!(
+            text,
+            "  files       {} written, {unchanged} unchanged, {} in all",
+            self.files_written,
+            size(self.bytes)
+        )?;
+        if !self.phases.is_empty() {
+            writeln!(text, "  time        {:>12} {:>12}", "p50", "p95")?;
+        }
+        for (phase, times) in
+            Phase::ALL.iter().filter_map(|phase| Some((phase.as_str(), self.phases.get(phase.as_str())?)))
+        {
+            writeln!(text, "  {phase:<15} {:>7.2} ms {:>9.2} ms", times.p50_ms, times.p95_ms)?;
+        }
+        writeln!(text, "  {:<15} {:>7.2} ms {:>9.2} ms", "queue wait", self.queue_wait.p50_ms, self.queue_wait.p95_ms)?;
+        if let Some(rate) = self.cache_hit_rate {
+            writeln!(text, "  cache       {:.1} % of the templates came from the cache", rate * 100.0)?;
+        }
+        self.write_incidents(text)
+    }
+
+    fn write_incidents(&self, text: &mut String) -> std::fmt::Result {
+        for restart in &self.incidents.restarts {
+            writeln!(text, "  restart     {}: {}", restart.actor, restart.cause)?;
+        }
+        if self.rows_dropped > 0 {
+            writeln!(text, "  metrics     {} rows stored, {} dropped", self.rows_stored, self.rows_dropped)?;
+        }
+        for (mailbox, dropped) in &self.incidents.dropped {
+            writeln!(text, "  dropped     {dropped} messages to {mailbox}: its mailbox was full")?;
+        }
+        if !self.failures.is_empty() {
+            let causes: Vec<String> =
+                self.failures_by_cause.iter().map(|(cause, count)| format!("{count} {cause}")).collect();
+            writeln!(text, "  failed      {} ({})", count(self.failures.len() as u64, "contract"), causes.join(", "))?;
+        }
+        for name in &self.unfinished {
+            writeln!(text, "  unfinished  {name}")?;
+        }
+        if self.not_begun > 0 {
+            writeln!(text, "  not begun   {}", count(self.not_begun, "contract"))?;
+        }
+        Ok(())
+    }
+}
+
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1_024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        let times = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentiles(times), Percentiles { p50_ms: 50.0, p95_ms: 95.0 });
+        assert_eq!(percentiles(vec![Duration::from_millis(7)]), Percentiles { p50_ms: 7.0, p95_ms: 7.0 });
+        assert_eq!(percentiles(Vec::new()), Percentiles::default());
+    }
+}

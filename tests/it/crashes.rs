@@ -1,0 +1,177 @@
+//! Kills, interrupts, panics and hangs in the middle of a run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use omninode::generate::{self, Options};
+
+use crate::support::{Bench, EXAMPLES, Ended, corpus, packages, tree};
+
+#[test]
+fn after_kill_9_at_random_moments_no_half_package_is_visible_and_a_rerun_completes_the_tree() {
+    let whole = Bench::new();
+    whole.generate([EXAMPLES, corpus(&whole, 60).to_str().unwrap()]).expect_code(0);
+    let expected = tree(&whole.out());
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut interrupted = 0;
+    for _ in 0..12 {
+        let bench = Bench::new();
+        let folder = corpus(&bench, 60);
+        let mut child =
+            bench.command([EXAMPLES, folder.to_str().unwrap()]).stdout(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(random.u64(5_000..150_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let visible = packages(&bench.out());
+        let found = tree(&bench.out());
+        for name in &visible {
+            let prefix = format!("{name}/");
+            let (seen, wanted) = (found.range(prefix.clone()..), expected.range(prefix.clone()..));
+            let seen: Vec<_> = seen.take_while(|(path, _)| path.starts_with(&prefix)).collect();
+            let wanted: Vec<_> = wanted.take_while(|(path, _)| path.starts_with(&prefix)).collect();
+            assert_eq!(seen, wanted, "{name} is not whole");
+        }
+        interrupted += usize::from(visible.len() < packages(&whole.out()).len());
+        bench.generate([EXAMPLES, folder.to_str().unwrap()]).expect_code(0);
+        assert_eq!(tree(&bench.out()), expected);
+        assert!(!bench.out().join(".omninode").exists());
+    }
+    assert!(interrupted > 0, "no run was killed before its end");
+}
+
+#[test]
+fn an_interrupt_finishes_what_is_in_hand_names_the_rest_and_exits_with_130() {
+    let bench = Bench::new();
+    let folder = corpus(&bench, 400);
+    let command = bench
+        .command([folder.to_str().unwrap(), "--workers", "1"])
+        .args(["--format", "json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Begun is: the first package is there.
+    while packages(&bench.out()).is_empty() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let pid = i32::try_from(command.id()).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::INT).unwrap();
+    let ended = Ended::of(&command.wait_with_output().unwrap()).expect_code(130);
+    let summary: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(summary["status"], "interrupted");
+    assert_eq!(summary["nodes"].as_u64().unwrap() as usize, packages(&bench.out()).len());
+    assert!(summary["nodes"].as_u64().unwrap() < 400);
+    assert_eq!(summary["nodes"].as_u64().unwrap() + summary["not_begun"].as_u64().unwrap(), 400, "{summary}");
+    assert!(!bench.out().join(".omninode").exists());
+}
+
+/// Runs the command in this process, with a fault injected.
+fn run(
+    bench: &Bench,
+    folder: &std::path::Path,
+    workers: usize,
+    timeout: Duration,
+    fault: actors::generator::Fault,
+) -> u8 {
+    let options = Options {
+        paths: vec![folder.to_owned()],
+        out: bench.out(),
+        pack: "onex".to_owned(),
+        workers,
+        worker_timeout: timeout,
+        force: false,
+        database: bench.database(),
+        format: omninode::cli::Format::Json,
+        fault: Some(fault),
+    };
+    actix_rt::System::with_tokio_rt(omninode::app::runtime).block_on(generate::run(options)).unwrap()
+}
+
+#[test]
+fn a_worker_that_panics_in_the_middle_loses_no_contract_and_the_restart_is_named() {
+    let bench = Bench::new();
+    let folder = corpus(&bench, 30);
+    let panics = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&panics);
+    let code = run(
+        &bench,
+        &folder,
+        2,
+        Duration::from_secs(60),
+        Arc::new(move |job, attempt| {
+            if job.source.contains("c015") && attempt == 1 {
+                counter.fetch_add(1, Ordering::SeqCst);
+                panic!("injected");
+            }
+        }),
+    );
+    assert_eq!((code, panics.load(Ordering::SeqCst)), (0, 1));
+    assert_eq!(packages(&bench.out()).len(), 30);
+    let clean = Bench::new();
+    clean.generate([corpus(&clean, 30)]).expect_code(0);
+    assert_eq!(tree(&bench.out()), tree(&clean.out()));
+}
+
+#[test]
+fn a_contract_that_always_breaks_its_worker_fails_alone_after_three_attempts() {
+    let bench = Bench::new();
+    let folder = corpus(&bench, 10);
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&attempts);
+    let code = run(
+        &bench,
+        &folder,
+        2,
+        Duration::from_secs(60),
+        Arc::new(move |job, _| {
+            if job.source.contains("c004") {
+                counter.fetch_add(1, Ordering::SeqCst);
+                panic!("injected");
+            }
+        }),
+    );
+    assert_eq!((code, attempts.load(Ordering::SeqCst)), (1, 3));
+    assert_eq!(packages(&bench.out()).len(), 9);
+}
+
+#[test]
+fn a_job_over_its_time_is_stopped_and_the_others_go_through() {
+    let bench = Bench::new();
+    let folder = corpus(&bench, 6);
+    let slow = |job: &actors::event::Job, _: u32| {
+        if job.source.contains("c002") {
+            std::thread::sleep(Duration::from_millis(1_200));
+        }
+    };
+    assert_eq!(run(&bench, &folder, 1, Duration::from_secs(1), Arc::new(slow)), 1);
+    assert_eq!(packages(&bench.out()).len(), 5);
+}
+
+#[test]
+fn a_panic_is_a_line_in_the_summary_not_the_end_of_the_program() {
+    // What a user sees of a restart: the summary names actor and cause.
+    let mut collector = omninode::summary::Collector::default();
+    collector.fail("x", actors::event::JobFailure { cause: "crash", diagnostics: Vec::new() });
+    let incidents = omninode::observer::Incidents {
+        restarts: vec![omninode::observer::Restart {
+            actor: "generator-1".to_owned(),
+            cause: "panicked: injected".to_owned(),
+        }],
+        ..Default::default()
+    };
+    let run = omninode::summary::Run {
+        status: "failed",
+        duration: Duration::from_secs(1),
+        workers: 2,
+        incidents,
+        rows_stored: 0,
+        rows_dropped: 0,
+        unfinished: Vec::new(),
+        not_begun: 0,
+    };
+    let text = collector.summary(run).to_text("out");
+    assert!(text.contains("restart     generator-1: panicked: injected") && text.contains("1 crash"), "{text}");
+}

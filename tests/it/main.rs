@@ -1,0 +1,8 @@
+//! The program as a user runs it, and the rules of the house. One binary.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod crashes;
+mod faults;
+mod generate;
+mod support;
+mod tidy;
