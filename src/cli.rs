@@ -55,7 +55,8 @@ struct GenerateArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
     /// Seconds after which a contract is given up.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=86_400))]
     worker_timeout: u32,
     /// Overwrite files that were edited since they were generated; a copy of each is kept in OUT/.omninode/kept.
     #[arg(long)]

@@ -219,12 +219,7 @@ impl Feed {
         let (refusals, refused) = mpsc::channel(256);
         let task = tokio::spawn(async move {
             for found in found {
-                let sent = tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => return,
-                    sent = self.send(found, &refusals) => sent,
-                };
-                if !sent {
+                if self.stop.is_cancelled() || !self.send(found, &refusals).await {
                     return;
                 }
             }
@@ -252,7 +247,15 @@ impl Feed {
                     contract: Arc::from(contract),
                     pack: Arc::clone(&self.pack),
                 };
-                self.intake.send(Message::Generate(job)).await.is_ok()
+                let sent = tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => false,
+                    sent = self.intake.send(Message::Generate(job)) => sent.is_ok(),
+                };
+                if !sent {
+                    self.ledger.withdraw(event_id);
+                }
+                sent
             }
         }
     }

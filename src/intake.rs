@@ -64,8 +64,8 @@ fn unreadable(name: &str, error: &std::io::Error) -> JobFailure {
     JobFailure::new("io", Diagnostic::new(name, None, fault).help(help))
 }
 
-/// Everything under `paths`, in the order of the paths and sorted within each, each file once. Generated packages and `out` are
-/// passed over. Contracts that would become the same package are failures that name each other.
+/// Everything under `paths`, in the order of the paths and sorted within each, each file once. Generated packages and
+/// `out` are passed over. Contracts that would become the same package are failures that name each other.
 pub fn discover(paths: &[PathBuf], out: &Path) -> Vec<Found> {
     let mut found = Vec::new();
     for path in paths {

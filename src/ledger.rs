@@ -25,6 +25,11 @@ impl Ledger {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(event_id, source);
     }
 
+    /// The event was not taken after all.
+    pub fn withdraw(&self, event_id: Uuid) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&event_id);
+    }
+
     /// Accepted and without an outcome, in the order of acceptance (UUID v7).
     pub fn open(&self) -> Vec<Arc<str>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()

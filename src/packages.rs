@@ -1,10 +1,11 @@
-//! Packages on disk: a new one appears whole by one rename; an existing one is updated file by file under a journal; nothing
-//! that a person wrote is overwritten or removed.
+//! Packages on disk: a new one appears whole by one rename; an existing one is updated file by file under a journal;
+//! nothing that a person wrote is overwritten or removed.
 //!
 //! - New: staged in `OUT/.omninode/staging-*/`, then renamed to `OUT/<package>`. Nobody ever sees half of it.
-//! - Existing: files that are as we left them are replaced, each by a rename; unchanged ones are not touched. The manifest
-//!   records the hashes to come before the first rename, so that a killed run is completed by the next.
-//! - A file that differs from both was edited: the package is refused and says which files, unless `force` (which keeps a copy).
+//! - Existing: files that are as we left them are replaced, each by a rename; unchanged ones are not touched. The
+//!   manifest records the hashes to come before the first rename, so that a killed run is completed by the next.
+//! - A file that differs from both was edited: the package is refused and says which files, unless `force` (which keeps
+//!   a copy).
 
 pub mod manifest;
 
@@ -76,7 +77,8 @@ impl OutputFolder {
         Ok(Self { inner: Arc::new(folder), runtime: Handle::current() })
     }
 
-    /// Makes everything written so far durable, with one sync of the file system, and removes what was only needed meanwhile.
+    /// Makes everything written so far durable, with one sync of the file system, and removes what was only needed
+    /// meanwhile.
     ///
     /// # Errors
     /// The file system could not be synced.
@@ -103,14 +105,40 @@ fn sync(_: &File) -> io::Result<()> {
 #[async_trait]
 impl PackageStore for OutputFolder {
     async fn commit(&self, packages: Vec<Arc<Package>>) -> Vec<Result<Written, JobFailure>> {
-        let folder = Arc::clone(&self.inner);
         let count = packages.len();
-        let work = move || packages.iter().map(|package| folder.write(package)).collect::<Vec<_>>();
-        self.runtime.spawn_blocking(work).await.unwrap_or_else(|error| {
-            let fault = Diagnostic::new("output folder", None, format!("writing broke off: {error}")).help("run again");
-            vec![Err(JobFailure::new("io", fault)); count]
-        })
+        let lanes: Vec<_> = lanes(packages)
+            .into_iter()
+            .map(|lane| {
+                let folder = Arc::clone(&self.inner);
+                let work =
+                    move || lane.into_iter().map(|(at, package)| (at, folder.write(&package))).collect::<Vec<_>>();
+                self.runtime.spawn_blocking(work)
+            })
+            .collect();
+        let mut results: Vec<_> = (0..count).map(|_| None).collect();
+        for lane in lanes {
+            for (at, result) in lane.await.unwrap_or_default() {
+                results[at] = Some(result);
+            }
+        }
+        let broken_off = || {
+            let fault = Diagnostic::new("output folder", None, "writing broke off").help("run again");
+            Err(JobFailure::new("io", fault))
+        };
+        results.into_iter().map(|result| result.unwrap_or_else(broken_off)).collect()
     }
+}
+
+/// A batch, split for as many threads as there are cores. Packages of one name stay in one lane, in order: the later one wins.
+fn lanes(packages: Vec<Arc<Package>>) -> Vec<Vec<(usize, Arc<Package>)>> {
+    let count = std::thread::available_parallelism().map_or(1, usize::from).min(packages.len()).max(1);
+    let mut lanes: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+    for (at, package) in packages.into_iter().enumerate() {
+        let lane = blake3::hash(package.name.as_bytes()).as_bytes()[0] as usize % count;
+        lanes[lane].push((at, package));
+    }
+    lanes.retain(|lane| !lane.is_empty());
+    lanes
 }
 
 /// What an update will do to the files of an existing package.

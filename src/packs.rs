@@ -57,8 +57,8 @@ impl TemplateSource for Packs {
     }
 }
 
-/// Reads a file of a folder pack. The pack is not trusted: no step of the name may leave the folder or be a link, and a file
-/// may not be large.
+/// Reads a file of a folder pack. The pack is not trusted: no step of the name may leave the folder or be a link, and a
+/// file may not be large.
 fn read_jailed(folder: &Path, name: &str) -> Result<PackText, JobFailure> {
     let mut path = folder.to_owned();
     for segment in name.split('/') {

@@ -1,5 +1,5 @@
-//! The committer owns outcomes: it takes a batch of finished jobs, makes their packages durable together, records the outcomes,
-//! and only then acknowledges.
+//! The committer owns outcomes: it takes a batch of finished jobs, makes their packages durable together, records the
+//! outcomes, and only then acknowledges.
 
 use std::sync::Arc;
 use std::time::Duration;

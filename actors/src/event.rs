@@ -48,7 +48,8 @@ pub struct CacheUse {
     pub misses: u32,
 }
 
-/// Why a job gave no package. `cause` has few values: contract, duplicate, template, output, limit, timeout, conflict, io, crash.
+/// Why a job gave no package. `cause` has few values: contract, duplicate, template, output, limit, timeout, conflict,
+/// io, crash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobFailure {
     pub cause: &'static str,

@@ -1,10 +1,10 @@
-//! A generator worker: contract in, checked package out. N of them share one mailbox, each on a thread of its own, because
-//! generating is CPU work that blocks its thread.
+//! A generator worker: contract in, checked package out. N of them share one mailbox, each on a thread of its own,
+//! because generating is CPU work that blocks its thread.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use codegen::{Contract, Diagnostic, File, Limits, Plan};
+use codegen::{Contract, Diagnostic, Limits, Plan};
 use tokio::time::Instant;
 
 use crate::committer::{self, Finished};
@@ -120,15 +120,16 @@ impl Generator {
         let files = timed(&mut made.timings.code_gen, || {
             codegen::render(&plan.context, &snapshot.pack, &snapshot.templates, &limits)
         });
-        let mut files = match files {
+        let files = match files {
             Err(codegen::Failure::Timeout) => return Err(self.timed_out(job).into()),
             files => files.map_err(JobFailure::from)?,
         };
-        add_contract(&mut files, &plan);
         in_time()?;
 
-        timed(&mut made.timings.validation, || codegen::check(&files))
-            .map_err(|diagnostics| JobFailure { cause: "output", diagnostics: of_template_pack(job, diagnostics) })?;
+        timed(&mut made.timings.validation, || codegen::check(&files)).map_err(|diagnostics| JobFailure {
+            cause: "output",
+            diagnostics: of_template_pack(job, &plan.package, diagnostics),
+        })?;
         in_time()?;
         Ok(Package { name: plan.package, source: Arc::clone(&job.source), files })
     }
@@ -257,21 +258,14 @@ fn finished(
     }
 }
 
-/// The contract goes into its package as it was read.
-fn add_contract(files: &mut Vec<File>, plan: &Plan) {
-    const NAME: &str = "contract.yaml";
-    if let Err(place) = files.binary_search_by(|file| file.path.as_str().cmp(NAME)) {
-        files.insert(place, File { path: NAME.to_owned(), content: plan.contract_text.clone() });
-    }
-}
-
-/// A generated file that does not hold is the pack's fault, not the contract's: say so.
-fn of_template_pack(job: &Job, diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    let help = format!("generated from {} with the template pack {}: its template is at fault", job.source, job.pack);
-    diagnostics
-        .into_iter()
-        .map(|diagnostic| if diagnostic.help.is_empty() { diagnostic.help(help.clone()) } else { diagnostic })
-        .collect()
+/// A generated file that does not hold is the pack's fault, not the contract's: say whose file it is and where it comes from.
+fn of_template_pack(job: &Job, package: &str, diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let name = |mut diagnostic: Diagnostic| {
+        diagnostic.file = format!("{package}/{}", diagnostic.file);
+        let help = format!("the template pack `{}` made it of {}; {}", job.pack, job.source, diagnostic.help);
+        diagnostic.help(help)
+    };
+    diagnostics.into_iter().map(name).collect()
 }
 
 fn timed<T>(duration: &mut Duration, work: impl FnOnce() -> T) -> T {

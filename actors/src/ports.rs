@@ -1,5 +1,5 @@
-//! What the actors ask of the world; the application implements it. I/O runs on the application's own runtime, never on the
-//! thread of an actor.
+//! What the actors ask of the world; the application implements it. I/O runs on the application's own runtime, never on
+//! the thread of an actor.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -48,7 +48,8 @@ pub struct Package {
 /// Where packages go.
 #[async_trait]
 pub trait PackageStore: Send + Sync + 'static {
-    /// Makes a batch durable together: a result for each package, in order. A new package is visible as a whole or not at all.
+    /// Makes a batch durable together: a result for each package, in order. A new package is visible as a whole or not
+    /// at all.
     async fn commit(&self, packages: Vec<Arc<Package>>) -> Vec<Result<Written, JobFailure>>;
 }
 

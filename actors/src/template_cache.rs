@@ -1,7 +1,7 @@
 //! The template cache: compiled templates, bounded in count and bytes, one load per miss. A leaf: it sends to nobody.
 //!
-//! One question a job: everything its pack needs, as one immutable snapshot. A snapshot stays valid for the job that holds it
-//! whatever the cache does afterwards.
+//! One question a job: everything its pack needs, as one immutable snapshot. A snapshot stays valid for the job that
+//! holds it whatever the cache does afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The whole house on one thread with a paused clock and fakes for the world: what is promised of a job from intake to outcome.
+//! The whole house on one thread with a paused clock and fakes for the world: what is promised of a job from intake to
+//! outcome.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! The manifest of a package, `<package>/.omninode.json`: which files are ours, and what they looked like when we wrote them.
+//! The manifest of a package, `<package>/.omninode.json`: which files are ours, and what they looked like when we wrote
+//! them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,8 +19,8 @@ pub struct Manifest {
     pub format: u32,
     /// Path inside the package to the hash of what we wrote.
     pub files: BTreeMap<String, Hash>,
-    /// What an update is about to write. Recorded before the first file changes: after a kill, old and pending both count as
-    /// ours, and the next run completes the update.
+    /// What an update is about to write. Recorded before the first file changes: after a kill, old and pending both
+    /// count as ours, and the next run completes the update.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pending: BTreeMap<String, Hash>,
 }

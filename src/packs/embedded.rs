@@ -11,7 +11,29 @@ type Files = &'static [(&'static str, &'static str)];
 
 /// Name and files of each pack.
 pub(super) const PACKS: &[(&str, Files)] = &[pack!("onex":
+    "README.md.j2",
+    "contract.yaml.j2",
+    "enum.py.j2",
+    "external.py.j2",
+    "folder.py.j2",
+    "handler.py.j2",
+    "header.j2",
+    "init.py.j2",
+    "model.py.j2",
+    "module.py.j2",
+    "node.py.j2",
     "pack.yaml",
+    "protocol.py.j2",
+    "routing.py.j2",
+    "state_machine.py.j2",
+    "tests/contract.py.j2",
+    "tests/init.py.j2",
+    "tests/test_handlers.py.j2",
+    "tests/test_models.py.j2",
+    "tests/test_node.py.j2",
+    "tests/test_routing.py.j2",
+    "tests/test_state_machine.py.j2",
+    "topics.py.j2",
 )];
 
 #[cfg(test)]

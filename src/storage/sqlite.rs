@@ -8,7 +8,7 @@ use actors::metric::{EventRow, PhaseRow, Row, milliseconds};
 use actors::ports::{MetricStore, StoreDown};
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Acquire as _, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 use tokio::runtime::Handle;
 
 /// In order. Each file is guarded by its own version row.

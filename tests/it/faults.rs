@@ -1,5 +1,5 @@
-//! Each kind of fault in a contract: a clear message that names file and place, the documented exit code, the other contracts
-//! generated, nothing half-written, no panic.
+//! Each kind of fault in a contract: a clear message that names file and place, the documented exit code, the other
+//! contracts generated, nothing half-written, no panic.
 
 use crate::support::{Bench, contract, packages};
 

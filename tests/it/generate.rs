@@ -127,7 +127,7 @@ fn a_users_own_pack_is_used_and_its_faults_name_template_and_line() {
         "pack/pack.yaml",
         "name: own\nversion: '1'\ndescription: mine\nfiles:\n  - {path: hello.py, template: hello.py.j2}\n",
     );
-    bench.write("pack/hello.py.j2", "NAME = {{ package | py_str }}\n");
+    bench.write("pack/hello.py.j2", "NAME = {{ node.package | py_str }}\n");
     let arguments = |pack: &str| [folder.clone().into_os_string(), "--pack".into(), bench.path(pack).into_os_string()];
     bench.generate(arguments("pack")).expect_code(0);
     let files = tree(&bench.out());
@@ -138,7 +138,7 @@ fn a_users_own_pack_is_used_and_its_faults_name_template_and_line() {
     );
     for (template, says) in [
         ("A = 1\nB = {{ nothing }}\n", "hello.py.j2:2"),
-        ("A = (\n", "hello.py:1"),
+        ("A = (\n", "node_sum_000_compute/hello.py:2:1"),
         ("{% for i in range(1000000) %}{% for j in range(1000000) %}{% endfor %}{% endfor %}", "fuel"),
         ("print(undefined_name)\n", "undefined_name"),
     ] {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What each module of `actors` names of its own crate. To send to an actor one must name its `Message`, so the rows of the
-/// actors are the message graph; `pipeline` wires it.
+/// What each module of `actors` names of its own crate. To send to an actor one must name its `Message`, so the rows of
+/// the actors are the message graph; `pipeline` wires it.
 const ACTORS: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("metric", &[]),

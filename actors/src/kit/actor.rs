@@ -46,8 +46,8 @@ pub trait Actor: 'static {
         BatchPolicy::ONE
     }
 
-    /// Handles a batch of at least one message. `Ok` acknowledges what the actor has not acknowledged itself. A message that is
-    /// wrong is a value to report, not an `Err`.
+    /// Handles a batch of at least one message. `Ok` acknowledges what the actor has not acknowledged itself. A message
+    /// that is wrong is a value to report, not an `Err`.
     async fn handle(&mut self, batch: &Batch<Self::Message>) -> Result<(), Failure>;
 
     /// A message has used up its attempts. It is acknowledged when this returns; it is not offered again if this fails.

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use super::actor::Message;
 use super::mailbox::{Edge, SendError};
 
-/// Where the answer goes. Handlers see `&Message`, so answering takes the slot out of the shared message; after a failure the
-/// next incarnation finds it still there unless it was used.
+/// Where the answer goes. Handlers see `&Message`, so answering takes the slot out of the shared message; after a
+/// failure the next incarnation finds it still there unless it was used.
 #[derive(Debug)]
 pub struct Reply<T>(Mutex<Option<oneshot::Sender<T>>>);
 

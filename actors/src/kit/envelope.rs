@@ -29,7 +29,8 @@ pub struct FailedAttempt {
 #[must_use]
 pub enum Ack {
     Accepted,
-    /// The slot was taken away meanwhile (the actor was stuck), or was acknowledged before: the result must not be used.
+    /// The slot was taken away meanwhile (the actor was stuck), or was acknowledged before: the result must not be
+    /// used.
     Refused,
 }
 

@@ -132,8 +132,8 @@ async fn take_turns<A: Actor>(
     }
 }
 
-/// Waits for the next batch, heeding orders meanwhile: `None` to stop, else what [`Consumer::receive`] says. What was taken but
-/// not begun when an order came is released.
+/// Waits for the next batch, heeding orders meanwhile: `None` to stop, else what [`Consumer::receive`] says. What was
+/// taken but not begun when an order came is released.
 async fn next_batch<M: Message>(
     consumer: &Consumer<M>,
     policy: BatchPolicy,

@@ -1,7 +1,7 @@
 //! The mailbox: bounded, owned by the supervisor, shared by any number of senders and consumers.
 //!
-//! [`Mailbox`] owns and observes, [`Edge`] sends (and says what happens when it is full), [`Inbox`] is what consumers join,
-//! [`Consumer`] is one incarnation of one actor pulling from it.
+//! [`Mailbox`] owns and observes, [`Edge`] sends (and says what happens when it is full), [`Inbox`] is what consumers
+//! join, [`Consumer`] is one incarnation of one actor pulling from it.
 
 use std::pin::pin;
 use std::sync::atomic::AtomicBool;
@@ -171,7 +171,8 @@ impl<M: Message> Mailbox<M> {
         Inbox(Arc::clone(&self.0))
     }
 
-    /// No more messages come in; those in it are still handed out. Consumers end when nothing is left that could come back.
+    /// No more messages come in; those in it are still handed out. Consumers end when nothing is left that could come
+    /// back.
     pub fn close(&self) {
         self.0.lock().closed = true;
         self.0.room.close();
@@ -218,8 +219,8 @@ impl<M: Message> Clone for Edge<M> {
 }
 
 impl<M: Message> Edge<M> {
-    /// Sends; on a `Wait` edge waits for room. On a `Drop` edge a message that finds no room is dropped and counted, and that is
-    /// not an error.
+    /// Sends; on a `Wait` edge waits for room. On a `Drop` edge a message that finds no room is dropped and counted,
+    /// and that is not an error.
     ///
     /// # Errors
     /// The mailbox is closed and the edge is a `Wait` edge.
@@ -264,8 +265,8 @@ pub struct Consumer<M: Message> {
 }
 
 impl<M: Message> Consumer<M> {
-    /// Fills `batch` (empty before) up to the policy; false where the mailbox is drained. Safe to drop while it waits: what was
-    /// collected stays in `batch`.
+    /// Fills `batch` (empty before) up to the policy; false where the mailbox is drained. Safe to drop while it waits:
+    /// what was collected stays in `batch`.
     pub async fn receive(&self, policy: BatchPolicy, batch: &mut Vec<Envelope<M>>) -> bool {
         let permits = policy.messages_max.max(1);
         loop {

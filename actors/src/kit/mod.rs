@@ -7,13 +7,13 @@
 //!                                  └──────────── first in line ◀──────────┘
 //! ```
 //!
-//! Two planes. Data travels in a bounded [`Mailbox`] which the supervisor owns and actors pull from; an actix mailbox carries
-//! control only. A message that an actor holds stays in its slot of the mailbox until it is acknowledged, so that a panic, a
-//! killed Arbiter or a dropped future gives it back, first in line. After a failure the actor is built anew from its factory
-//! on the same mailbox: state is never reused.
+//! Two planes. Data travels in a bounded [`Mailbox`] which the supervisor owns and actors pull from; an actix mailbox
+//! carries control only. A message that an actor holds stays in its slot of the mailbox until it is acknowledged, so
+//! that a panic, a killed Arbiter or a dropped future gives it back, first in line. After a failure the actor is built
+//! anew from its factory on the same mailbox: state is never reused.
 //!
-//! Why not actix's own mailbox and `Supervisor`: `do_send` and `send().await` ignore the capacity, a panic drops the message in
-//! hand with every queued one, and `Supervisor` does not restart after a panic (actix 0.13.5).
+//! Why not actix's own mailbox and `Supervisor`: `do_send` and `send().await` ignore the capacity, a panic drops the
+//! message in hand with every queued one, and `Supervisor` does not restart after a panic (actix 0.13.5).
 
 mod actor;
 mod ask;

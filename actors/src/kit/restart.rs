@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Delay before the n-th restart within the window: the first is at once, then full jitter (0 to the ceiling) on a ceiling that
-/// doubles from `base` to `max`.
+/// Delay before the n-th restart within the window: the first is at once, then full jitter (0 to the ceiling) on a
+/// ceiling that doubles from `base` to `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     pub base: Duration,

@@ -2,11 +2,13 @@
 //!
 //! Plain data under the mailbox's lock: no waiting, no clock, no callbacks, so that it can be checked exhaustively.
 //!
-//! - A message waits in `queue`, or after a failure in `returned`, which is always first in line and in order of acceptance.
-//! - Taken, it moves into a slot under a delivery number of its own. Acknowledging is a compare-and-swap on (slot, delivery): once
-//!   the slot was given back, a late acknowledgement finds another number and is refused.
-//! - A message that came back is a suspect: it is handed out alone. Where several were in hand when their actor failed, none is
-//!   charged; one that failed alone is charged an attempt. Out of attempts it is dead: handed out once more, to be buried.
+//! - A message waits in `queue`, or after a failure in `returned`, which is always first in line and in order of
+//!   acceptance.
+//! - Taken, it moves into a slot under a delivery number of its own. Acknowledging is a compare-and-swap on (slot,
+//!   delivery): once the slot was given back, a late acknowledgement finds another number and is refused.
+//! - A message that came back is a suspect: it is handed out alone. Where several were in hand when their actor failed,
+//!   none is charged; one that failed alone is charged an attempt. Out of attempts it is dead: handed out once more, to
+//!   be buried.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -96,7 +98,7 @@ pub(super) struct Slots<M> {
 }
 
 impl<M> Slots<M> {
-    pub fn new(attempts_max: u32) -> Self {
+    pub(super) fn new(attempts_max: u32) -> Self {
         Self {
             attempts_max: attempts_max.max(1),
             queue: VecDeque::new(),
@@ -111,7 +113,7 @@ impl<M> Slots<M> {
         }
     }
 
-    pub fn push(&mut self, message: Arc<M>, attempt: u32, now: Instant) {
+    pub(super) fn push(&mut self, message: Arc<M>, attempt: u32, now: Instant) {
         let sequence = self.totals.accepted;
         self.totals.accepted += 1;
         self.queue.push_back(Item {
@@ -125,7 +127,7 @@ impl<M> Slots<M> {
         });
     }
 
-    pub fn join(&mut self) -> usize {
+    pub(super) fn join(&mut self) -> usize {
         if let Some(id) = self.holders_free.pop() {
             self.holders[id] = Holder::default();
             return id;
@@ -134,7 +136,7 @@ impl<M> Slots<M> {
         self.holders.len() - 1
     }
 
-    pub fn leave(&mut self, consumer: usize) {
+    pub(super) fn leave(&mut self, consumer: usize) {
         let holder = &mut self.holders[consumer];
         holder.gone = true;
         if holder.in_hand == 0 {
@@ -143,13 +145,13 @@ impl<M> Slots<M> {
     }
 
     /// What the next messages to come back from this consumer are charged with.
-    pub fn blame(&mut self, consumer: usize, reason: Arc<str>) {
+    pub(super) fn blame(&mut self, consumer: usize, reason: Arc<str>) {
         self.holders[consumer].reason = Some(reason);
     }
 
-    /// Hands out the next message, where this consumer may have one now. The flag says whether it left the queue (and so made
-    /// room for a sender).
-    pub fn take(&mut self, consumer: usize, now: Instant) -> Option<(Handout<M>, bool)> {
+    /// Hands out the next message, where this consumer may have one now. The flag says whether it left the queue (and
+    /// so made room for a sender).
+    pub(super) fn take(&mut self, consumer: usize, now: Instant) -> Option<(Handout<M>, bool)> {
         let (item, from_queue) = match self.returned.first_key_value() {
             // A suspect goes to empty hands only, and any idle consumer will do.
             Some(_) if self.holders[consumer].in_hand > 0 => return None,
@@ -184,7 +186,7 @@ impl<M> Slots<M> {
     }
 
     /// Acknowledges; false where the slot is not this delivery's any more.
-    pub fn settle(&mut self, slot: usize, delivery: u64) -> bool {
+    pub(super) fn settle(&mut self, slot: usize, delivery: u64) -> bool {
         let Some(held) = self.vacate(slot, delivery) else {
             self.totals.refused += 1;
             return false;
@@ -199,7 +201,7 @@ impl<M> Slots<M> {
     }
 
     /// Takes a message back from its consumer: blamed for a failure, or released without blame.
-    pub fn give_back(&mut self, slot: usize, delivery: u64, now: Instant, blamed: bool) -> Fate {
+    pub(super) fn give_back(&mut self, slot: usize, delivery: u64, now: Instant, blamed: bool) -> Fate {
         let Some(held) = self.vacate(slot, delivery) else { return Fate::Refused };
         let holder = &mut self.holders[held.consumer];
         let alone = *holder.failed_alone.get_or_insert(holder.in_hand == 1);
@@ -252,21 +254,21 @@ impl<M> Slots<M> {
     }
 
     /// Waiting, not in hand.
-    pub fn depth(&self) -> usize {
+    pub(super) fn depth(&self) -> usize {
         self.queue.len() + self.returned.len()
     }
 
-    pub fn in_flight(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
     /// Nothing waits and nothing can come back.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.depth() == 0 && self.in_flight() == 0
     }
 
     /// Everything not done, in order of acceptance: message, attempt, whether it is in hand.
-    pub fn leftovers(&self) -> Vec<(u64, Arc<M>, u32, bool)> {
+    pub(super) fn leftovers(&self) -> Vec<(u64, Arc<M>, u32, bool)> {
         let waiting = self.queue.iter().chain(self.returned.values()).map(|item| (item, false));
         let held = self.slots.iter().flatten().map(|slot| (&slot.item, true));
         let mut all: Vec<_> = waiting
@@ -277,7 +279,7 @@ impl<M> Slots<M> {
         all
     }
 
-    pub fn oldest_age(&self, now: Instant) -> Duration {
+    pub(super) fn oldest_age(&self, now: Instant) -> Duration {
         let heads = self.queue.front().into_iter().chain(self.returned.values());
         heads.map(|item| now.duration_since(item.accepted_at)).max().unwrap_or_default()
     }
@@ -337,7 +339,7 @@ mod tests {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut slots = filled(0);
             let mut consumers: Vec<(usize, Vec<Handout<u64>>)> = (0..3).map(|_| (slots.join(), Vec::new())).collect();
-            let mut ended = std::collections::BTreeMap::<u64, u32>::new();
+            let mut ended = BTreeMap::<u64, u32>::new();
             let mut pushed = 0;
             for _ in 0..400 {
                 let at = random.usize(0..consumers.len());

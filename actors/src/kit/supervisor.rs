@@ -1,4 +1,5 @@
-//! The supervisor: it places actors on threads, builds them anew when they break, and gives up when that happens too often.
+//! The supervisor: it places actors on threads, builds them anew when they break, and gives up when that happens too
+//! often.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
