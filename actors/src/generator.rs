@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use codegen::{Contract, Diagnostic, Limits, Plan};
+use codegen::{Contract, Diagnostic, Limits, Pack, Plan};
 use tokio::time::Instant;
 
 use crate::committer::{self, Finished};
@@ -122,7 +122,7 @@ impl Generator {
         });
         let files = match files {
             Err(codegen::Failure::Timeout) => return Err(self.timed_out(job).into()),
-            files => files.map_err(JobFailure::from)?,
+            files => files.map_err(|failure| of_templates(failure, &snapshot.pack))?,
         };
         in_time()?;
 
@@ -256,6 +256,12 @@ fn finished(
         result,
         recorded: false,
     }
+}
+
+/// A fault of a template points at its file in the pack.
+fn of_templates(failure: codegen::Failure, pack: &Pack) -> JobFailure {
+    let failure = JobFailure::from(failure);
+    JobFailure { diagnostics: failure.diagnostics.into_iter().map(|fault| pack.locate(fault)).collect(), ..failure }
 }
 
 /// A generated file that does not hold is the pack's fault, not the contract's: say whose file it is and where it comes from.

@@ -104,6 +104,7 @@ impl TemplateCache {
         let (count, bytes) = (sources.len(), sources.iter().map(|(_, source)| codegen::templates::cost(source)).sum());
         let templates = Templates::empty()
             .with_all(sources.iter().map(|(name, source)| (name.as_str(), source.as_str())))
+            .map_err(|faults| faults.into_iter().map(|fault| pack.locate(fault)).collect())
             .map_err(|diagnostics| JobFailure { cause: "template", diagnostics })?;
         Ok(Cached { pack: Arc::new(pack), templates, count, bytes, used_at: self.turn })
     }

@@ -1,7 +1,7 @@
 //! What the templates made, read back: Python that parses and whose names all lead somewhere, YAML and JSON that parse.
 //!
-//! No Python runs. The rules about names are those of Ruff's F group that generated code can break: undefined and unused
-//! names, imports that are double, unused or point nowhere inside the package.
+//! No Python runs. The rules about names are those of Ruff's F group that generated code can break: undefined and
+//! unused names, imports that are double, unused or point nowhere inside the package.
 
 mod builtins;
 mod imports;
@@ -86,7 +86,7 @@ fn python<'f>(file: &'f File, faults: &mut Vec<Diagnostic>) -> Option<Names<'f>>
 
 fn json(file: &File) -> Option<Diagnostic> {
     let error = serde_json::from_str::<serde::de::IgnoredAny>(&file.content).err()?;
-    let place = Place { line: error.line() as u32, column: error.column().max(1) as u32 };
+    let place = Place::new(error.line(), error.column().max(1));
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
     Some(Diagnostic::new(&file.path, Some(place), format!("this is no JSON: {message}")).help(TEMPLATE))
@@ -146,10 +146,7 @@ fn is_excused(source: &str, offset: usize) -> bool {
 
 fn fault(file: &File, offset: usize, message: impl Into<String>, help: &str) -> Diagnostic {
     let before = file.content.get(..offset).unwrap_or(&file.content);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    let place = Place { line: line as u32, column: column as u32 };
-    Diagnostic::new(&file.path, Some(place), message).help(help)
+    Diagnostic::new(&file.path, Some(Place::after(before)), message).help(help)
 }
 
 const TEMPLATE: &str = "correct the template that makes this file, or the value that stands here";

@@ -1,7 +1,7 @@
 //! What an ONEX contract says: the typed view of one `contract.yaml`.
 //!
-//! Every field holds what the plan needs, spelled one way however the contract spells it. Keys that are not listed here are
-//! kept in the text and ignored. All faults of a contract are told at once.
+//! Every field holds what the plan needs, spelled one way however the contract spells it. Keys that are not listed here
+//! are kept in the text and ignored. All faults of a contract are told at once.
 
 mod handlers;
 mod machine;

@@ -9,10 +9,24 @@ pub struct Place {
     pub column: u32,
 }
 
+impl Place {
+    /// From counts that begin at 1. A count that is too large becomes the largest there is.
+    pub fn new(line: usize, column: usize) -> Self {
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { line: count(line), column: count(column) }
+    }
+
+    /// The place of the character that follows `before`, the whole text up to it.
+    pub fn after(before: &str) -> Self {
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Self::new(before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
 /// One fault in an input, a template or an output.
 ///
-/// `Display` prints one line, `file:line:column: message (expected: ...; help: ...)`; the application draws the long form with
-/// the source line.
+/// `Display` prints one line, `file:line:column: message (expected: ...; help: ...)`; the application draws the long
+/// form with the source line.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Diagnostic {
     /// The file as the user named it, `<stdin>`, `templates/onex/node.py.j2`, or a path inside the package.

@@ -82,6 +82,17 @@ impl Pack {
         let of_files = self.files.iter().map(|rule| rule.template.as_str());
         self.partials.iter().map(String::as_str).chain(of_files).filter(move |name| seen.insert(*name))
     }
+
+    /// A fault of one of the templates, with the template's file in the place of its name: the one beside the manifest.
+    #[must_use]
+    pub fn locate(&self, mut fault: Diagnostic) -> Diagnostic {
+        if let Some((folder, _)) = self.file.rsplit_once('/')
+            && self.templates().any(|name| name == fault.file)
+        {
+            fault.file = format!("{folder}/{}", fault.file);
+        }
+        fault
+    }
 }
 
 /// Gathers the faults; a part that has one is None.

@@ -1,7 +1,7 @@
 //! Python's words: identifiers, class and package names, literals.
 //!
-//! Names are made for CPython 3.12 and later. What a function here returns is safe to put into a source file whatever the
-//! text was that it came from.
+//! Names are made for CPython 3.12 and later. What a function here returns is safe to put into a source file whatever
+//! the text was that it came from.
 
 mod literal;
 mod names;
@@ -42,10 +42,11 @@ pub fn is_identifier(text: &str) -> bool {
         && (text.is_ascii() || unicode_normalization::is_nfkc(text))
 }
 
-/// The `snake_case` name of a module, function or variable: `ModelHTTPRequest` is `model_http_request`, `a.b-c` is `a_b_c`.
+/// The `snake_case` name of a module, function or variable: `ModelHTTPRequest` is `model_http_request`, `a.b-c` is
+/// `a_b_c`.
 ///
-/// What no name may hold becomes `_`, runs of `_` become one and the outer ones go; a name that would begin with a digit
-/// gets `n_` before it, a keyword `_` after it. None where nothing is left.
+/// What no name may hold becomes `_`, runs of `_` become one and the outer ones go; a name that would begin with a
+/// digit gets `n_` before it, a keyword `_` after it. None where nothing is left.
 pub fn identifier(text: &str) -> Option<String> {
     let words = split_camel_case(&text.nfkc().collect::<String>()).to_lowercase();
     // Lower-casing can take a text out of its normal form.
@@ -63,8 +64,8 @@ pub fn identifier(text: &str) -> Option<String> {
     Some(finish(name))
 }
 
-/// The name of a class: a text that is a name already is kept; of any other the words are joined, each with a capital first
-/// letter (`my node.v2` is `MyNodeV2`). A keyword gets `_` after it; None where nothing is left.
+/// The name of a class: a text that is a name already is kept; of any other the words are joined, each with a capital
+/// first letter (`my node.v2` is `MyNodeV2`). A keyword gets `_` after it; None where nothing is left.
 pub fn class_name(text: &str) -> Option<String> {
     // Inside a class Python rewrites names that begin with two underscores.
     if is_identifier(text) && !text.starts_with("__") && text != "_" {
@@ -88,8 +89,8 @@ pub fn class_name(text: &str) -> Option<String> {
     Some(finish(name.nfkc().collect()))
 }
 
-/// The name of a package: an [`identifier`] that hides neither a module of Python's own library nor a package that generated
-/// code imports; such a name gets `_node` after it.
+/// The name of a package: an [`identifier`] that hides neither a module of Python's own library nor a package that
+/// generated code imports; such a name gets `_node` after it.
 pub fn package_name(text: &str) -> Option<String> {
     let name = identifier(text)?;
     let hides = stdlib::STDLIB.binary_search(&name.as_str()).is_ok() || IMPORTED.contains(&name.as_str());

@@ -26,7 +26,8 @@ pub struct File {
 /// What one job may use. A pack is untrusted: without limits one `{% for %}` could hold a worker for ever.
 #[derive(Clone, Copy)]
 pub struct Limits<'a> {
-    /// Work for one file, in minijinja's fuel: an instruction or 64 bytes of data cost one. A file of 5 KB needs some 1,500.
+    /// Work for one file, in minijinja's fuel: an instruction or 64 bytes of data cost one. A file of 5 KB needs some
+    /// 1,500.
     pub fuel_per_file: u64,
     /// All files of a package together, in bytes.
     pub output_bytes_max: usize,

@@ -140,20 +140,17 @@ fn decode(bytes: &[u8]) -> Result<&str, fault::Fault> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         let message = format!("byte {} of the file is not UTF-8 text", error.valid_up_to() + 1);
-        fault::not_utf8(message, Some(place_after(&valid)))
+        fault::not_utf8(message, Some(Place::after(without_mark(&valid))))
     })?;
     match text.find('\0') {
-        Some(at) => Err(fault::nul(place_after(&text[..at]))),
-        None => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Some(at) => Err(fault::nul(Place::after(without_mark(&text[..at])))),
+        None => Ok(without_mark(text)),
     }
 }
 
-/// The place of the character that follows `before`.
-fn place_after(before: &str) -> Place {
-    let before = before.strip_prefix('\u{feff}').unwrap_or(before);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    Place { line: line as u32, column: column as u32 }
+/// A byte order mark takes no column.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 fn parser(text: &str) -> Parser<'_, StrInput<'_>> {

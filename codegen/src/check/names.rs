@@ -151,7 +151,7 @@ impl<'s> Walk<'s> {
     fn choice(&mut self, choice: &StmtIf) {
         self.visit_expr(&choice.test);
         let for_types = self.for_types;
-        self.for_types |= is_type_checking(&choice.test);
+        self.for_types |= is_named(&choice.test, "TYPE_CHECKING");
         self.in_branch(|this| this.visit_body(&choice.body));
         self.for_types = for_types;
         for clause in &choice.elif_else_clauses {
@@ -183,19 +183,14 @@ impl<'s> Walk<'s> {
     }
 
     fn subscript(&mut self, value: &Expr, slice: &Expr) {
-        let name = match value {
-            Expr::Name(name) => name.id.as_str(),
-            Expr::Attribute(attribute) => attribute.attr.as_str(),
-            _ => "",
-        };
         self.visit_expr(value);
         let (in_annotation, literal) = (self.in_annotation, self.literal);
-        match (name, slice) {
-            ("Literal", _) => {
+        match slice {
+            _ if is_named(value, "Literal") => {
                 self.literal = true;
                 self.visit_expr(slice);
             }
-            ("Annotated", Expr::Tuple(tuple)) => {
+            Expr::Tuple(tuple) if is_named(value, "Annotated") => {
                 for (at, part) in tuple.elts.iter().enumerate() {
                     // Only the first is a type, the others are values.
                     self.literal = literal || at > 0;
@@ -220,10 +215,11 @@ impl<'s> Walk<'s> {
     }
 }
 
-fn is_type_checking(test: &Expr) -> bool {
-    match test {
-        Expr::Name(name) => name.id.as_str() == "TYPE_CHECKING",
-        Expr::Attribute(attribute) => attribute.attr.as_str() == "TYPE_CHECKING",
+/// Whether `expr` is `name` or `something.name`.
+fn is_named(expr: &Expr, wanted: &str) -> bool {
+    match expr {
+        Expr::Name(name) => name.id.as_str() == wanted,
+        Expr::Attribute(attribute) => attribute.attr.as_str() == wanted,
         _ => false,
     }
 }
@@ -307,6 +303,13 @@ impl Visitor<'_> for Walk<'_> {
                 self.scope = self.names.scopes.around_comprehensions(scope);
                 self.bind(named.target.range(), BindingKind::Other);
                 self.scope = scope;
+            }
+            // Its first argument is a type, as a string or not.
+            Expr::Call(call) if is_named(&call.func, "cast") && !call.arguments.args.is_empty() => {
+                self.visit_expr(&call.func);
+                self.visit_annotation(&call.arguments.args[0]);
+                call.arguments.args[1..].iter().for_each(|argument| self.visit_expr(argument));
+                call.arguments.keywords.iter().for_each(|keyword| self.visit_keyword(keyword));
             }
             Expr::Lambda(lambda) => {
                 lambda.parameters.iter().for_each(|parameters| self.visit_parameters(parameters));

@@ -1,6 +1,6 @@
 //! The names of one Python module: where each is bound, where each is used, and what does not fit.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::builtins::BUILTINS;
 
@@ -45,7 +45,7 @@ struct Scope<'s> {
     kind: ScopeKind,
     parent: Option<usize>,
     /// The last binding of each name.
-    names: HashMap<&'s str, usize>,
+    names: BTreeMap<&'s str, usize>,
     globals: Vec<&'s str>,
     nonlocals: Vec<&'s str>,
     /// It calls `locals()`, which reads every name.
@@ -78,8 +78,14 @@ pub(super) struct Scopes<'s> {
 impl<'s> Scopes<'s> {
     /// Opens a scope and gives its number; the module's is 0.
     pub(super) fn open(&mut self, kind: ScopeKind, parent: Option<usize>) -> usize {
-        let scope =
-            Scope { kind, parent, names: HashMap::new(), globals: Vec::new(), nonlocals: Vec::new(), reads_all: false };
+        let scope = Scope {
+            kind,
+            parent,
+            names: BTreeMap::new(),
+            globals: Vec::new(),
+            nonlocals: Vec::new(),
+            reads_all: false,
+        };
         self.scopes.push(scope);
         self.scopes.len() - 1
     }

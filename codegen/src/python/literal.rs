@@ -14,8 +14,8 @@ const DEPTH_MAX: usize = 100;
 /// The longest literal, in bytes: a list that holds the same list many times over is written out each time.
 const LITERAL_BYTES_MAX: usize = 1024 * 1024;
 
-/// A string literal: in double quotes, or in single quotes where that needs fewer backslashes. Control characters and those
-/// that change how a line is shown (bidirectional marks, line separators, zero-width space) are escaped.
+/// A string literal: in double quotes, or in single quotes where that needs fewer backslashes. Control characters and
+/// those that change how a line is shown (bidirectional marks, line separators, zero-width space) are escaped.
 pub fn string_literal(text: &str) -> String {
     let quote = if text.matches('"').count() > text.matches('\'').count() { '\'' } else { '"' };
     let mut literal = String::with_capacity(text.len() + 2);
@@ -36,8 +36,8 @@ pub fn string_literal(text: &str) -> String {
 
 /// The inner text of a docstring: what stands between its `"""`, whose first column is `indent`.
 ///
-/// Lines are wrapped to 88 columns, blank lines and the indentation of lines kept, no line ends in a space. A text of several
-/// lines ends in a line break and the indentation, so that the closing `"""` stands alone.
+/// Lines are wrapped to 88 columns, blank lines and the indentation of lines kept, no line ends in a space. A text of
+/// several lines ends in a line break and the indentation, so that the closing `"""` stands alone.
 pub fn docstring(text: &str, indent: usize) -> String {
     let escaped = escape_docstring(text);
     let text = escaped.trim();

@@ -11,8 +11,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// `wanted` where it is free, else `wanted_2`, `wanted_3` and so on: the same claims in the same order give the same
-    /// names.
+    /// `wanted` where it is free, else `wanted_2`, `wanted_3` and so on: the same claims in the same order give the
+    /// same names.
     pub fn claim(&mut self, wanted: &str) -> String {
         let folded = wanted.to_lowercase();
         let Some(&first) = self.next.get(&folded) else {

@@ -19,9 +19,9 @@ fn one(source: &str) -> Result<Vec<File>, Failure> {
     render(&context! { x => 1, big => vec![1; 1000] }, &pack, &templates, &Limits::without_deadline())
 }
 
-fn paths(files: &str, context: Value) -> Result<Vec<String>, Vec<String>> {
+fn paths(files: &str, context: &Value) -> Result<Vec<String>, Vec<String>> {
     let templates = Templates::empty().with("t.j2", "").unwrap();
-    let rendered = render(&context, &pack(files), &templates, &Limits::without_deadline());
+    let rendered = render(context, &pack(files), &templates, &Limits::without_deadline());
     let told = |failure: Failure| failure.diagnostics().iter().map(ToString::to_string).collect();
     rendered.map(|files| files.into_iter().map(|file| file.path).collect()).map_err(told)
 }
@@ -47,9 +47,12 @@ fn every_rule_gives_its_files_sorted_by_path() {
 #[test]
 fn all_faults_of_all_templates_are_told() {
     let templates = Templates::empty().with_all([("a.j2", "{{ no }}"), ("b.j2", "\n{{ item.no }}")]).unwrap();
-    let rules = "  - {path: a, template: a.j2}\n  - {path: 'b{{ item }}', template: b.j2, each: items}\n  \
-                   - {path: c, template: gone.j2}\n  - {path: d, template: a.j2, each: x}\n  - {path: 'e{{ no }}', template: a.j2, \
-                   when: nosuch}\n";
+    let rules = "  - {path: a, template: a.j2}
+  - {path: 'b{{ item }}', template: b.j2, each: items}
+  - {path: c, template: gone.j2}
+  - {path: d, template: a.j2, each: x}
+  - {path: 'e{{ no }}', template: a.j2, when: nosuch}
+";
     let context = context! { items => [1, 2], x => 7 };
     let failure = render(&context, &pack(rules), &templates, &Limits::without_deadline()).unwrap_err();
     let told: Vec<_> = failure
@@ -71,12 +74,12 @@ fn all_faults_of_all_templates_are_told() {
 fn no_path_leaves_the_package_or_meets_another() {
     let each = "  - {path: '{{ item }}', template: t.j2, each: items}\n";
     let names = |names: &[&'static str]| context! { items => names.to_vec() };
-    assert_eq!(paths(each, names(&["b/x", "a"])), Ok(vec!["a".to_owned(), "b/x".to_owned()]));
+    assert_eq!(paths(each, &names(&["b/x", "a"])), Ok(vec!["a".to_owned(), "b/x".to_owned()]));
     for bad in ["../x", "/x", "a//b", "", "a\\b", "C:x", "nul.py", ".omninode.json", ".omninode/y", "a\nb", "x."] {
-        assert!(paths(each, names(&[bad])).unwrap_err()[0].starts_with("pack.yaml:4:12: "), "{bad}");
+        assert!(paths(each, &names(&[bad])).unwrap_err()[0].starts_with("pack.yaml:4:12: "), "{bad}");
     }
     for [one, other] in [["a", "A"], ["a", "a/b"], ["a/b", "a"], ["a", "a"]] {
-        let told = paths(each, names(&[one, other])).unwrap_err();
+        let told = paths(each, &names(&[one, other])).unwrap_err();
         assert!(told[0].contains("cannot both be in one package"), "{told:?}");
     }
 }

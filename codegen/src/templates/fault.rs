@@ -11,17 +11,17 @@ pub(crate) fn diagnostic(error: &Error, file: &str, source: Option<&str>) -> Dia
     let error = innermost(error);
     let source = error.template_source().or(source);
     let place = match (error.range(), source) {
-        (Some(range), Some(source)) => place_of(source, range.start),
+        (Some(range), Some(source)) => source.get(..range.start).map(Place::after),
         _ => None,
     };
-    let place = place.or_else(|| error.line().map(|line| Place { line: line as u32, column: 1 }));
+    let place = place.or_else(|| error.line().map(|line| Place::new(line, 1)));
     let detail = error.detail().unwrap_or_default();
     let kind = error.kind();
     let (message, help) = match kind {
         ErrorKind::UndefinedError if detail.is_empty() => ("a value is undefined".to_owned(), UNDEFINED),
         ErrorKind::UndefinedError => (detail.to_owned(), UNDEFINED),
         ErrorKind::SyntaxError => (format!("this is not in the template language: {detail}"), SYNTAX),
-        ErrorKind::TemplateNotFound | ErrorKind::BadInclude => (detail.to_owned(), "add it to the pack, and to `partials` in its pack.yaml"),
+        ErrorKind::TemplateNotFound | ErrorKind::BadInclude => (detail.to_owned(), PARTIALS),
         ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => {
             (detail.to_owned(), "check the spelling; the documentation of packs lists what there is")
         }
@@ -44,13 +44,7 @@ fn innermost(mut error: &Error) -> &Error {
     error
 }
 
-fn place_of(source: &str, offset: usize) -> Option<Place> {
-    let before = source.get(..offset)?;
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    Some(Place { line: line as u32, column: column as u32 })
-}
-
 const UNDEFINED: &str = "check the spelling, or give it a value with `| default(…)` or `{% if … is defined %}`";
+const PARTIALS: &str = "add it to the pack, and to `partials` in its pack.yaml";
 const SYNTAX: &str = "check the braces, quotes and block names of this line";
 const VALUES: &str = "check the values that this line works with";

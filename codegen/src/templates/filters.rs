@@ -1,6 +1,6 @@
 //! The filters that templates have beside minijinja's own.
 
-use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, escape_formatter};
 
 use crate::{python, yaml};
@@ -43,10 +43,9 @@ fn text(value: &Value) -> Result<&str, Error> {
     })
 }
 
-fn docstring(state: &State, value: &Value, indent: Option<usize>, named: Kwargs) -> Result<String, Error> {
+fn docstring(state: &State, value: &Value, indent: Option<usize>) -> Result<String, Error> {
     let text = text(value)?;
-    let indent = indent.or(named.get("indent")?).unwrap_or(0);
-    named.assert_all_used()?;
+    let indent = indent.unwrap_or(0);
     if indent > INDENT_MAX {
         let message = format!("an indentation of {indent} columns; at most {INDENT_MAX} are possible");
         return Err(Error::new(ErrorKind::InvalidOperation, message));

@@ -63,7 +63,7 @@ fn blocks_on_their_own_line_leave_no_trace_and_the_last_line_break_stays() {
 fn the_filters_give_literals_and_escaped_text() {
     let text = |source: &str| rendered(source, context! { x => "a\"b\n", n => 5, l => [1, 2], none => () }).unwrap();
     assert_eq!(text("{{ x | py_str }}"), "'a\"b\\n'");
-    assert_eq!(text("{{ x | docstring(4) }}|{{ x | docstring(indent=4) }}"), "a\"b|a\"b");
+    assert_eq!(text("{{ x | docstring(4) }}|{{ x | docstring }}"), "a\"b|a\"b");
     assert_eq!(text("{{ x | comment }}"), "a\"b");
     assert_eq!(text("{{ l | literal }} {{ none | literal }}"), "[1, 2] None");
     assert_eq!(text("{{ x | yaml_str }} {{ 'w' | yaml_str }}"), "\"a\\\"b\\n\" w");
@@ -93,4 +93,11 @@ fn nothing_is_printed_that_no_file_means_to_hold() {
     for function in ["debug", "namespace"] {
         assert!(fault(&format!("{{{{ {function}() }}}}"), values()).contains("is unknown"));
     }
+}
+
+#[test]
+fn the_cost_of_a_template_is_its_source_and_its_instructions() {
+    let text = "x".repeat(1_000);
+    assert_eq!(cost(&text) - cost(""), text.len());
+    assert!(cost(&"{{ a }}".repeat(1_000)) > 250_000);
 }

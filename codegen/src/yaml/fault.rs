@@ -18,7 +18,7 @@ impl Fault {
 }
 
 pub(super) fn place(mark: &Marker) -> Place {
-    Place { line: mark.line().max(1) as u32, column: mark.col() as u32 + 1 }
+    Place::new(mark.line().max(1), mark.col() + 1)
 }
 
 pub(super) fn too_large(bytes: usize) -> Fault {
@@ -101,14 +101,37 @@ pub(super) fn syntax(error: &ScanError, text: &str) -> Fault {
     let end = text.trim_end();
     let place = match place(mark) {
         // A fault at the very end is shown where the text ends, not on an empty line after it.
-        _ if mark.byte_offset().is_some_and(|offset| offset >= end.len()) => super::place_after(end),
+        _ if mark.byte_offset().is_some_and(|offset| offset >= end.len()) => Place::after(end),
         at => at,
     };
     if let ErrorKind::RecursionLimitExceeded = error.kind() {
         return too_deep(place);
     }
+    let place = if is_tab(error.kind()) { tab_after(text, place) } else { place };
     let (message, help) = words(error.kind());
     Fault::new(place, message, "", help)
+}
+
+fn is_tab(kind: &ErrorKind) -> bool {
+    use ErrorKind as K;
+    matches!(
+        kind,
+        K::TabNotAllowed
+            | K::TabInBlockIndentation
+            | K::TabInIndentation
+            | K::TabAtBlockScalarStart
+            | K::TabInPlainScalar
+    )
+}
+
+/// The first tab in the indentation of this line or a later one: the parser points at the value that it cuts short.
+fn tab_after(text: &str, place: Place) -> Place {
+    let lines = text.lines().zip(1..).skip(place.line.saturating_sub(1) as usize);
+    let mut tabs = lines.filter_map(|(line, number)| {
+        let column = line.chars().take_while(|c| c.is_whitespace()).position(|c| c == '\t')?;
+        Some(Place { line: number, column: u32::try_from(column).unwrap_or(u32::MAX - 1) + 1 })
+    });
+    tabs.next().unwrap_or(place)
 }
 
 fn words(kind: &ErrorKind) -> (String, &'static str) {
@@ -121,11 +144,7 @@ fn words(kind: &ErrorKind) -> (String, &'static str) {
         K::UnexpectedCharacter { character } => {
             return (format!("a value cannot begin with `{}`", character.escape_debug()), QUOTE);
         }
-        K::TabNotAllowed
-        | K::TabInBlockIndentation
-        | K::TabInIndentation
-        | K::TabAtBlockScalarStart
-        | K::TabInPlainScalar => ("a tab where YAML wants spaces", "indent with spaces only: replace the tab"),
+        kind if is_tab(kind) => ("a tab where YAML wants spaces", "indent with spaces only: replace the tab"),
         K::UnknownAnchor => (
             "this alias names an anchor that is not defined above it",
             "mark the value with `&name` above this line, or put quotes around text that begins with `*`",

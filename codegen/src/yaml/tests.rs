@@ -94,7 +94,7 @@ fn faults_are_told_in_plain_words_and_at_their_place() {
         ("a: 1\nb: 2\na: 3\n", "3:1 the key `a` is written twice, first on line 1 column 1"),
         ("{x: {k: 1, \"k\": 2}}", "1:12 the key `k` is written twice, first on line 1 column 6"),
         ("a: 1\n---\nb: 2\n", "2:1 a second document begins here"),
-        ("a:\n\tb: 1\n", "2:2 a tab where YAML wants spaces"),
+        ("a:\n\tb: 1\n", "2:1 a tab where YAML wants spaces"),
         ("a: [1, 2\n", "1:4 this `[` is never closed"),
         ("a: [1, 2}\n", "1:4 this `[` is closed by `}`"),
         ("a: \"text\n", "1:4 this quote is never closed"),
