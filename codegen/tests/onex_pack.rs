@@ -2,6 +2,8 @@
 //!
 //! `BLESS=1 cargo test -p codegen --test onex_pack` writes the golden files anew.
 
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test reads files, and fails where it cannot")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
