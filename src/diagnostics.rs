@@ -34,7 +34,7 @@ pub fn render(diagnostic: &Diagnostic, source: Option<&str>, colour: bool) -> St
     if !diagnostic.help.is_empty() {
         report = report.element(Level::HELP.message(help));
     }
-    renderer.decor_style(DecorStyle::Ascii).render(&[report]).clone()
+    renderer.decor_style(DecorStyle::Ascii).render(&[report])
 }
 
 /// The text as a terminal may see it: a contract must not move the cursor.

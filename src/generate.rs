@@ -98,7 +98,7 @@ async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFol
     let mut status = "complete";
     let mut refused = feeding.refused;
     let (mut interrupt, mut escalation) = (Box::pin(interrupted()), Box::pin(escalation));
-    while collector.len() < total {
+    while collector.ended() < total {
         tokio::select! {
             Some(outcome) = outcomes.recv() => {
                 tell(&progress, &outcome, colour);
@@ -146,7 +146,7 @@ async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFol
         status = "failed";
     }
     let unfinished: Vec<String> = ledger.open().iter().map(ToString::to_string).collect();
-    let not_begun = total.saturating_sub(collector.len() + unfinished.len()) as u64;
+    let not_begun = total.saturating_sub(collector.ended() + unfinished.len()) as u64;
     collector.summary(Run {
         status,
         duration: started.elapsed(),

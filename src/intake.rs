@@ -225,7 +225,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let large = folder.path().join("contract.yaml");
         std::fs::File::create(&large).unwrap().set_len(100 << 20).unwrap();
-        let found = discover(&[folder.path().join("none.yaml"), large.clone()], Path::new("nowhere"));
+        let found = discover(&[folder.path().join("none.yaml"), large], Path::new("nowhere"));
         assert!(found[0].contract.as_ref().unwrap_err().message().contains("none.yaml: no such file"));
         let origin = found[1].contract.as_ref().unwrap();
         assert!(origin.read("contract.yaml").unwrap_err().message().contains("larger than 4 MiB"));

@@ -270,12 +270,12 @@ fn changes<'a>(package: &'a Package, target: &Path, manifest: &Manifest) -> Resu
     }
     for path in manifest.files.keys().chain(manifest.pending.keys()) {
         let planned = package.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok();
-        if !planned && !changes.remove.contains(path) {
-            if let Some(content) = read_own(target, path)? {
-                if manifest.is_ours(path, &hash(&content)) {
-                    changes.remove.push(path.clone());
-                }
-            }
+        if !planned
+            && !changes.remove.contains(path)
+            && let Some(content) = read_own(target, path)?
+            && manifest.is_ours(path, &hash(&content))
+        {
+            changes.remove.push(path.clone());
         }
     }
     Ok(changes)

@@ -117,7 +117,7 @@ impl Collector {
     }
 
     /// Contracts with an outcome.
-    pub fn len(&self) -> usize {
+    pub fn ended(&self) -> usize {
         self.packages.len() + self.failures.len()
     }
 

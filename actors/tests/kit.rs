@@ -1,4 +1,5 @@
 //! The promises of the actor kit, one test each, on real Arbiters and on one thread with a paused clock.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -130,7 +131,8 @@ impl Default for Plan {
     }
 }
 
-fn house(plan: Plan, script: impl Fn(u64, u32) -> Result<(), Failure> + Send + Sync + 'static) -> House {
+fn house(plan: &Plan, script: impl Fn(u64, u32) -> Result<(), Failure> + Send + Sync + 'static) -> House {
+    let (batch_policy, pause) = (plan.policy, plan.pause);
     let log = Arc::new(Log::default());
     let script: Script = Arc::new(script);
     let mailbox = Mailbox::new("scripted", LIMITS, Arc::clone(&plan.observer));
@@ -141,7 +143,7 @@ fn house(plan: Plan, script: impl Fn(u64, u32) -> Result<(), Failure> + Send + S
         let policy = RestartPolicy { backoff, ..RestartPolicy::per_minute(plan.restarts_max) };
         supervisor.start(format!("scripted-{worker}"), mailbox.inbox(), policy, move || {
             log.built.fetch_add(1, Ordering::SeqCst);
-            Scripted { log: Arc::clone(&log), script: Arc::clone(&script), policy: plan.policy, pause: plan.pause }
+            Scripted { log: Arc::clone(&log), script: Arc::clone(&script), policy: batch_policy, pause }
         });
     }
     House { mailbox, supervisor, log }
@@ -198,7 +200,7 @@ fn quietly() {
 fn a_message_whose_handler_panics_once_is_redelivered_first_and_nothing_is_lost() {
     quietly();
     threads(async {
-        let mut house = house(Plan::default(), |number, tried| {
+        let mut house = house(&Plan::default(), |number, tried| {
             assert!(number != 3 || tried > 1, "scripted panic");
             Ok(())
         });
@@ -214,7 +216,7 @@ fn a_message_whose_handler_panics_once_is_redelivered_first_and_nothing_is_lost(
 fn a_message_that_always_fails_alone_is_buried_after_its_attempts_with_its_reason() {
     quietly();
     threads(async {
-        let mut house = house(Plan::default(), |number, _| {
+        let mut house = house(&Plan::default(), |number, _| {
             assert!(number != 3, "scripted panic of {number}");
             if number == 5 { Err(Failure("five is refused".to_owned())) } else { Ok(()) }
         });
@@ -235,7 +237,7 @@ fn in_a_failing_batch_only_the_guilty_message_is_charged() {
     quietly();
     threads(async {
         let policy = BatchPolicy { messages_max: 8, linger: Duration::from_millis(5) };
-        let mut house = house(Plan { policy, ..Plan::default() }, |number, _| {
+        let mut house = house(&Plan { policy, ..Plan::default() }, |number, _| {
             assert!(number != 4, "scripted panic");
             Ok(())
         });
@@ -255,7 +257,7 @@ fn the_death_of_an_arbiter_gives_its_message_back() {
         let counter = Arc::clone(&killed);
         // The pause after the kill lets the Arbiter end while the message is in hand.
         let plan = Plan { pause: Duration::from_millis(5), ..Plan::default() };
-        let mut house = house(plan, move |number, tried| {
+        let mut house = house(&plan, move |number, tried| {
             if number == 2 && tried == 1 {
                 counter.fetch_add(1, Ordering::SeqCst);
                 actix_rt::Arbiter::current().stop();
@@ -276,7 +278,7 @@ fn the_death_of_an_arbiter_gives_its_message_back() {
 fn workers_share_one_mailbox_and_survive_a_storm_of_panics() {
     quietly();
     threads(async {
-        let mut house = house(Plan { workers: 4, ..Plan::default() }, |number, tried| {
+        let mut house = house(&Plan { workers: 4, ..Plan::default() }, |number, tried| {
             assert!(!(number % 97 == 0 && tried == 1), "scripted panic, once");
             assert!(number % 1009 != 0, "scripted panic, always");
             Ok(())
@@ -294,7 +296,7 @@ fn workers_share_one_mailbox_and_survive_a_storm_of_panics() {
 fn over_the_restart_budget_the_supervisor_escalates() {
     quietly();
     threads(async {
-        let house = house(Plan { restarts_max: 2, ..Plan::default() }, |_, _| panic!("scripted panic"));
+        let house = house(&Plan { restarts_max: 2, ..Plan::default() }, |_, _| panic!("scripted panic"));
         let escalation = house.supervisor.escalation();
         house.feed(0..5).await;
         let escalation = tokio::time::timeout(Duration::from_secs(10), escalation).await.expect("escalates");
@@ -357,7 +359,7 @@ fn queue_wait_and_handling_come_from_the_mailbox_to_the_millisecond() {
         let observer = Arc::clone(&times) as Arc<dyn Observer>;
         let plan =
             Plan { placement: Placement::Single, pause: Duration::from_millis(100), observer, ..Plan::default() };
-        let mut house = house(plan, |_, _| Ok(()));
+        let mut house = house(&plan, |_, _| Ok(()));
         house.feed(0..3).await;
         house.drain().await;
         assert_eq!(*times.0.lock().unwrap(), [(0, 100), (100, 100), (200, 100)]);
@@ -388,7 +390,7 @@ fn a_batch_is_handed_out_when_it_is_full_or_when_its_linger_ends() {
 fn an_ask_is_answered_or_ends_at_its_deadline() {
     single(async {
         let plan = Plan { placement: Placement::Single, pause: Duration::from_millis(100), ..Plan::default() };
-        let mut house = house(plan, |_, _| Ok(()));
+        let mut house = house(&plan, |_, _| Ok(()));
         let edge: Edge<Work> = house.mailbox.edge(WhenFull::Wait);
         assert_eq!(ask(&edge, Duration::from_secs(1), Work::Question).await, Ok(42));
         let early = ask(&edge, Duration::from_millis(50), Work::Question).await;
@@ -402,7 +404,7 @@ fn an_ask_is_answered_or_ends_at_its_deadline() {
 fn a_stopped_actor_finishes_its_turn_and_releases_what_it_had_not_begun() {
     single(async {
         let plan = Plan { placement: Placement::Single, pause: Duration::from_millis(100), ..Plan::default() };
-        let mut house = house(plan, |_, _| Ok(()));
+        let mut house = house(&plan, |_, _| Ok(()));
         house.feed(0..5).await;
         tokio::time::sleep(Duration::from_millis(150)).await;
         house.supervisor.stop();
@@ -417,7 +419,7 @@ fn a_stopped_actor_finishes_its_turn_and_releases_what_it_had_not_begun() {
 #[test]
 fn a_paused_actor_takes_nothing_until_it_is_resumed() {
     single(async {
-        let mut house = house(Plan { placement: Placement::Single, ..Plan::default() }, |_, _| Ok(()));
+        let mut house = house(&Plan { placement: Placement::Single, ..Plan::default() }, |_, _| Ok(()));
         tokio::time::sleep(Duration::from_millis(1)).await;
         house.supervisor.pause(true);
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,5 +1,6 @@
 //! The whole house on one thread with a paused clock and fakes for the world: what is promised of a job from intake to
 //! outcome.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -15,7 +15,7 @@ mod tests;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::yaml;
 
-pub use handlers::{Route, Routing};
+pub use handlers::{Call, Route, Routing};
 pub use machine::{ANY_STATE, State, StateMachine, Transition};
 pub use name::NodeKind;
 use reader::Reader;

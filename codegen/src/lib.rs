@@ -17,11 +17,11 @@
 pub mod check;
 pub mod contract;
 pub mod diagnostic;
-pub mod plan;
 pub mod failure;
 mod nearest;
 pub mod pack;
 mod path;
+pub mod plan;
 pub mod python;
 pub mod render;
 pub mod templates;

@@ -16,6 +16,7 @@ pub(super) const PACKS: &[(&str, Files)] = &[pack!("onex":
     "enum.py.j2",
     "external.py.j2",
     "folder.py.j2",
+    "function.py.j2",
     "handler.py.j2",
     "header.j2",
     "init.py.j2",

@@ -103,10 +103,12 @@ fn every_phase_of_every_node_and_every_event_lands_in_the_database_with_true_val
     let parts = "SELECT sum(duration_ms) FILTER (WHERE phase = 'total') - sum(duration_ms) FILTER (WHERE phase <> 'total') \
                  FROM generation_performance_metrics GROUP BY json_extract(metadata, '$.package')";
     assert!(query(&bench, parts).iter().all(|rest| *rest >= 0.0), "the parts of a node never exceed its total");
-    let events = "SELECT CAST(count(*) AS REAL) FROM event_processing_metrics WHERE attempt = 1 AND retry_count = 0 GROUP BY success";
+    let events = "SELECT CAST(count(*) AS REAL) FROM event_processing_metrics WHERE attempt = 1 AND retry_count = 0 \
+                  GROUP BY success";
     assert_eq!(query(&bench, events), [1.0, 12.0]);
     assert!(query(&bench, "SELECT queue_wait_time_ms FROM event_processing_metrics").iter().any(|wait| *wait > 0.0));
-    let error = "SELECT CAST(count(*) AS REAL) FROM event_processing_metrics WHERE error_type = 'contract' AND error_message LIKE '%WIDGET%'";
+    let error = "SELECT CAST(count(*) AS REAL) FROM event_processing_metrics WHERE error_type = 'contract' \
+                 AND error_message LIKE '%WIDGET%'";
     assert_eq!(query(&bench, error), [1.0]);
 }
 

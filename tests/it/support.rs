@@ -118,8 +118,9 @@ pub(crate) fn contract(name: &str) -> String {
          description: Adds numbers.\ninput_model: ModelSumInput\noutput_model: ModelSumOutput\n\
          handler_routing:\n  routing_strategy: operation_match\n  handlers:\n    - operation: sum\n      \
          handler: {{name: HandlerSum, module: shop.nodes.{name}.handlers.handler_sum}}\n\
-         definitions:\n  ModelSumInput:\n    type: object\n    properties:\n      numbers: {{type: array, items: {{type: number}}}}\n    \
-         required: [numbers]\n  ModelSumOutput:\n    type: object\n    properties:\n      sum: {{type: number}}\n    required: [sum]\n"
+         definitions:\n  ModelSumInput:\n    type: object\n    properties:\n      \
+         numbers: {{type: array, items: {{type: number}}}}\n    required: [numbers]\n  \
+         ModelSumOutput:\n    type: object\n    properties:\n      sum: {{type: number}}\n    required: [sum]\n"
     )
 }
 

@@ -179,6 +179,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Sends a control message, unless the actor has ended. Control is rare and small; the mailbox's 16 places suffice.
+#[expect(clippy::disallowed_methods, reason = "control, and only control, travels in the actix mailbox")]
 pub(super) fn control(address: &actix::Addr<Host>, control: Control) {
     address.do_send(control);
 }

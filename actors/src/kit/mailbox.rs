@@ -127,7 +127,7 @@ impl<M: Message> Core<M> {
                 self.observer.dead_letter(self.name, &message.subject(), *attempts, reason);
             }
             Fate::Unburied => {
-                tracing::error!(mailbox = self.name, message = message.subject(), "burial of a dead letter failed")
+                tracing::error!(mailbox = self.name, message = message.subject(), "burial of a dead letter failed");
             }
         }
         // Whoever waits may take it; at the end of a drain all must look again.

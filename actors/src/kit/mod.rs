@@ -1,10 +1,10 @@
 //! The actor kit: what is true of any actor program, and knows nothing of generation.
 //!
 //! ```text
-//!            Edge (wait | drop)                Consumer (permit, then receive)
-//! sender ──────────────────────▶ Mailbox ──────────────────────────▶ turn of an actor ──▶ ack
-//!                                  ▲  queue, returned, slots              │ panic, kill, error
-//!                                  └──────────── first in line ◀──────────┘
+//!        Edge (wait | drop)        Consumer (permit, then receive)
+//! sender ───────────────▶ Mailbox ─────────────────────▶ turn of an actor ──▶ ack
+//!                           ▲  queue, returned, slots         │ panic, kill, error
+//!                           └──────── first in line ◀─────────┘
 //! ```
 //!
 //! Two planes. Data travels in a bounded [`Mailbox`] which the supervisor owns and actors pull from; an actix mailbox

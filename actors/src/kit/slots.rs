@@ -173,9 +173,9 @@ impl<M> Slots<M> {
         };
         let held = Some(Slot { item, delivery: self.delivery, consumer, taken_at: now });
         if slot == self.slots.len() {
-            self.slots.push(held)
+            self.slots.push(held);
         } else {
-            self.slots[slot] = held
+            self.slots[slot] = held;
         }
         let holder = &mut self.holders[consumer];
         holder.in_hand += 1;
@@ -192,9 +192,9 @@ impl<M> Slots<M> {
             return false;
         };
         if held.item.dead {
-            self.totals.buried += 1
+            self.totals.buried += 1;
         } else {
-            self.totals.acknowledged += 1
+            self.totals.acknowledged += 1;
         }
         self.put_down(held.consumer);
         true

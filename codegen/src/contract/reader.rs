@@ -169,7 +169,7 @@ impl Reader {
 }
 
 /// The name in a mapping that names a class.
-fn spelled_name(value: &Node) -> Option<&Node> {
+pub(super) fn spelled_name(value: &Node) -> Option<&Node> {
     value.get("name").or_else(|| value.get("class_name"))
 }
 

@@ -6,12 +6,14 @@ use super::models::Models;
 use super::operations::NodeTypes;
 use super::text;
 use super::types::{Scope, Type};
-use super::view::{HandlerView, RouteFieldView, RoutingView};
-use crate::contract::{Contract, ModelUse, Operation, Route};
+use super::view::{HandlerView, MethodView, RouteFieldView, RoutingView};
+use crate::contract::{Call, Contract, ModelUse, Operation, Route};
 
 /// One handler class, and what all entries of the contract together say about it.
 pub(super) struct Handler {
     pub(super) class: ClassId,
+    /// What is called: a function, or methods of the class in the order of the contract.
+    pub(super) calls: Vec<Call>,
     pub(super) answers: Vec<String>,
     pub(super) request: Type,
     pub(super) response: Type,
@@ -45,10 +47,14 @@ pub(super) fn handlers(models: &mut Models<'_>, types: &NodeTypes, stem: &str) -
                     .answers
                     .extend(answers.into_iter().filter(|answer| !known.answers.contains(answer)).collect::<Vec<_>>());
                 known.descriptions.extend(route.description.clone());
+                if !known.is_function() && !known.calls.contains(&route.call) {
+                    known.calls.push(route.call.clone());
+                }
             }
             None => {
                 let descriptions = route.description.clone().into_iter().collect();
-                handlers.push(Handler { class, answers, request, response, descriptions });
+                let calls = vec![route.call.clone()];
+                handlers.push(Handler { class, calls, answers, request, response, descriptions });
             }
         }
     }
@@ -81,13 +87,23 @@ fn answers(route: &Route) -> Vec<String> {
         }
     }
     if answers.is_empty() {
-        let other = [&route.event_type, &route.payload_type, &route.topic].into_iter().flatten().next();
+        let other =
+            [&route.event_type, &route.payload_type, &route.routing_key, &route.topic].into_iter().flatten().next();
         answers.extend(other.cloned());
     }
     answers
 }
 
 impl Handler {
+    pub(super) fn is_function(&self) -> bool {
+        matches!(self.calls.first(), Some(Call::Function { .. }))
+    }
+
+    /// The methods of the class; none of a function.
+    pub(super) fn methods(&self) -> impl Iterator<Item = &str> {
+        self.calls.iter().filter_map(|call| if let Call::Method(name) = call { Some(name.as_str()) } else { None })
+    }
+
     /// Whether the package has the class.
     pub(super) fn is_own(&self, classes: &Classes) -> bool {
         matches!(classes.get(self.class).home, Home::Own(_))
@@ -100,20 +116,35 @@ impl Handler {
             Home::Foreign(module) => (false, module.clone()),
         };
         let (request, response) = (self.request.expression(scope), self.response.expression(scope));
-        let answers = self.answers.join(", ");
-        let of = if answers.is_empty() { String::new() } else { format!(" (it answers {answers})") };
-        let message = format!("{} of {} is not written yet{of}", class.name, contract.name);
-        let raise = Code::call("raise NotImplementedError", vec![Item::plain(Code::Text(message))]);
+        let methods = self.calls.iter().map(|call| self.method(call, &class.name, contract, &request, &response));
         HandlerView {
             name: class.name.clone(),
             place,
             own,
             summary: text::summary(self.descriptions.first().map(String::as_str), &self.purpose(contract)),
             answers: self.answers.clone(),
-            signature: signature(&request, &response),
-            request,
-            response,
-            body: statement(8, "", &raise),
+            methods: methods.collect(),
+            request: request.clone(),
+            response: response.clone(),
+        }
+    }
+
+    /// One method of the class, or the function itself, with the body of one that is not written yet.
+    fn method(&self, call: &Call, class: &str, contract: &Contract, request: &str, response: &str) -> MethodView {
+        let (indent, before, name, of) = match call {
+            Call::Method(name) if self.calls.len() == 1 => (4, "async def", name.as_str(), class.to_owned()),
+            Call::Method(name) => (4, "async def", name.as_str(), format!("{class}.{name}")),
+            Call::Function { awaited: true } => (0, "async def", class, class.to_owned()),
+            Call::Function { awaited: false } => (0, "def", class, class.to_owned()),
+        };
+        let answers = self.answers.join(", ");
+        let what = if answers.is_empty() { String::new() } else { format!(" (it answers {answers})") };
+        let message = format!("{of} of {} is not written yet{what}", contract.name);
+        let raise = Code::call("raise NotImplementedError", vec![Item::plain(Code::Text(message))]);
+        let parameters = if indent > 0 { vec!["self"] } else { Vec::new() };
+        MethodView {
+            signature: signature(indent, &format!("{before} {name}"), &parameters, request, response),
+            body: statement(indent + 4, "", &raise),
         }
     }
 
@@ -131,18 +162,29 @@ impl Handler {
     }
 }
 
-fn signature(request: &str, response: &str) -> String {
-    let line = format!("    async def handle(self, request: {request}) -> {response}:");
+fn signature(indent: usize, before: &str, parameters: &[&str], request: &str, response: &str) -> String {
+    let margin = " ".repeat(indent);
+    let request = format!("request: {request}");
+    let parameters: Vec<&str> = parameters.iter().copied().chain([request.as_str()]).collect();
+    let line = format!("{margin}{before}({}) -> {response}:", parameters.join(", "));
     if line.chars().count() <= COLUMNS_MAX {
         return line;
     }
-    format!("    async def handle(\n        self,\n        request: {request},\n    ) -> {response}:")
+    // One parameter alone ends in a comma, as the formatter writes it.
+    let comma = if parameters.len() == 1 { "," } else { "" };
+    let inner = format!("{margin}    {}{comma}", parameters.join(", "));
+    if inner.chars().count() <= COLUMNS_MAX {
+        return format!("{margin}{before}(\n{inner}\n{margin}) -> {response}:");
+    }
+    let lines: String = parameters.iter().map(|parameter| format!("{margin}    {parameter},\n")).collect();
+    format!("{margin}{before}(\n{lines}{margin}) -> {response}:")
 }
 
 /// The key fields of an entry, as the contract writes them.
-fn keys(route: &Route) -> [(&'static str, Option<&String>); 7] {
+fn keys(route: &Route) -> [(&'static str, Option<&String>); 8] {
     [
         ("operation", route.operation.as_ref()),
+        ("routing_key", route.routing_key.as_ref()),
         ("topic", route.topic.as_ref()),
         ("event_type", route.event_type.as_ref()),
         ("payload_type", route.payload_type.as_ref()),
@@ -167,7 +209,7 @@ pub(super) fn routing_view(contract: &Contract) -> RoutingView {
         for (name, value) in key_items {
             items.push(Item::named(name, Code::Text(value.clone())));
         }
-        items.push(Item::named("handler", Code::Text(route.handler.name.clone())));
+        items.push(Item::named("handler", Code::Text(route.written.clone())));
         if let Some(module) = &route.handler.module {
             items.push(Item::named("module", Code::Text(module.clone())));
         }
@@ -178,10 +220,21 @@ pub(super) fn routing_view(contract: &Contract) -> RoutingView {
         default_handler: routing.default_handler.clone(),
         fields: fields.collect(),
         routes: routes.len(),
+        has_keys: routing.routes.iter().any(|route| route.keyed),
+        has_functions: routing.routes.iter().any(|route| matches!(route.call, Call::Function { .. })),
         statement: statement(0, "ROUTES: Final[tuple[Route, ...]] = ", &Code::tuple(routes)),
     }
 }
 
-fn keys_of_any() -> [&'static str; 7] {
-    ["operation", "topic", "event_type", "payload_type", "message_category", "event_model", "input_model"]
+fn keys_of_any() -> [&'static str; 8] {
+    [
+        "operation",
+        "routing_key",
+        "topic",
+        "event_type",
+        "payload_type",
+        "message_category",
+        "event_model",
+        "input_model",
+    ]
 }

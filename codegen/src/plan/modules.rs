@@ -91,8 +91,10 @@ fn module(parts: &Parts, path: &[String], ids: &[ClassId], lazy: bool, faults: &
             }
             Body::Handler => {
                 let Some(handler) = parts.handlers.iter().find(|handler| handler.class == id) else { continue };
-                view.kind = "handler".to_owned();
-                type_imports.add(CONTAINER.0, CONTAINER.1);
+                view.kind = if handler.is_function() { "function" } else { "handler" }.to_owned();
+                if !handler.is_function() {
+                    type_imports.add(CONTAINER.0, CONTAINER.1);
+                }
                 for kind in [&handler.request, &handler.response] {
                     let (kind, _) = kind.split_limits();
                     kind.import_into(&scope, if lazy { &mut type_imports } else { &mut imports });
@@ -279,12 +281,17 @@ fn folders(parts: &Parts, members: &BTreeMap<&[String], Vec<ClassId>>) -> Vec<Fo
         let what = path.last().map(String::as_str).unwrap_or_default();
         FolderView {
             path: path.join("/"),
-            doc: format!("{}{} of {}.", what[..1].to_uppercase(), &what[1..], parts.contract.name),
+            doc: format!("{} of {}.", capitalized(what), parts.contract.name),
             imports: imports.groups(&here, 0),
             all_statement: all_statement(names),
         }
     };
     folders.into_iter().map(view).collect()
+}
+
+fn capitalized(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// `__all__ = [...]`, sorted and laid out.

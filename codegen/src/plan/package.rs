@@ -332,21 +332,33 @@ fn tests_view(parts: &Parts, scope: &Scope) -> TestsView {
         has_closed |= model.extra == crate::contract::schema::Extra::Forbid;
         cases.push(Code::tuple(vec![Code::atom(scope.name(id)), sample]));
     }
-    let own = parts.handlers.iter().filter(|handler| handler.is_own(parts.classes));
-    let handlers: Vec<ClassId> = own.map(|handler| handler.class).collect();
     let mut handler_imports = Imports::default();
-    handlers.iter().for_each(|id| scope.import(*id, &mut handler_imports));
+    let (mut handlers, mut methods, mut functions) = (Vec::new(), Vec::new(), Vec::new());
+    for handler in parts.handlers.iter().filter(|handler| handler.is_own(parts.classes)) {
+        scope.import(handler.class, &mut handler_imports);
+        let name = || Code::atom(scope.name(handler.class));
+        if handler.is_function() {
+            functions.push(name());
+        }
+        for method in handler.methods() {
+            match method {
+                "handle" => handlers.push(name()),
+                method => methods.push(Code::tuple(vec![name(), Code::Text(method.to_owned())])),
+            }
+        }
+    }
     let list = |before: &str, items: Vec<Code>| {
         if items.is_empty() { String::new() } else { statement(0, before, &Code::list(items)) }
     };
-    let handler_names = handlers.iter().map(|id| Code::atom(scope.name(*id))).collect();
     TestsView {
         model_imports: imports.groups(scope.here, 0),
         model_cases: list("CASES: list[tuple[type[BaseModel], dict[str, Any]]] = ", cases),
         has_required,
         has_closed,
         handler_imports: handler_imports.groups(scope.here, 0),
-        handler_list: list("HANDLERS: list[Any] = ", handler_names),
+        handler_list: list("HANDLERS: list[Any] = ", handlers),
+        method_list: list("METHODS: list[tuple[Any, str]] = ", methods),
+        function_list: list("FUNCTIONS: list[Any] = ", functions),
         ambiguous_yaml: is_ambiguous(parts.contract),
     }
 }

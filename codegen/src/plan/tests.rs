@@ -158,8 +158,48 @@ handler_routing:
     );
     assert_eq!(view.handlers.len(), 1);
     assert_eq!(view.handlers[0].answers, ["a", "b"]);
-    assert_eq!(view.handlers[0].signature, "    async def handle(self, request: ModelX | ModelY) -> ModelR:");
+    assert_eq!(
+        view.handlers[0].methods[0].signature,
+        "    async def handle(self, request: ModelX | ModelY) -> ModelR:"
+    );
     assert_eq!(view.routing.routes, 2);
+}
+
+#[test]
+fn a_handler_may_be_a_function_or_named_by_keys_with_its_method() {
+    let view = view(
+        "
+handler_routing:
+  handlers:
+    - handler: {function: take_in, module: shop.nodes.node_order_intake.handlers, type: async}
+      operation: a
+    - {operation: b, handler: {name: weigh, function: weigh, type: sync}}
+    - {operation: c, handler_class: HandlerC, handler_module: shop.nodes.node_order_intake.handlers.handler_c}
+    - {routing_key: on_tick, handler_key: HandlerD.on_tick}
+    - {routing_key: on_stop, handler_key: HandlerD.on_stop}
+    - {operation: e, handler: {name: HandlerE, function: run}}
+",
+    );
+    let signatures: Vec<&str> = view
+        .handlers
+        .iter()
+        .flat_map(|handler| handler.methods.iter().map(|method| method.signature.as_str()))
+        .collect();
+    assert_eq!(
+        signatures,
+        [
+            "async def take_in(request: object) -> object:",
+            "def weigh(request: object) -> object:",
+            "    async def handle(self, request: object) -> object:",
+            "    async def on_tick(self, request: object) -> object:",
+            "    async def on_stop(self, request: object) -> object:",
+            "    async def run(self, request: object) -> object:",
+        ]
+    );
+    assert!(view.routing.statement.contains("handler=\"HandlerD.on_tick\""), "{}", view.routing.statement);
+    assert_eq!(view.tests.handler_list, "HANDLERS: list[Any] = [HandlerC]");
+    assert_eq!(view.tests.function_list, "FUNCTIONS: list[Any] = [take_in, weigh]");
+    assert!(view.tests.method_list.contains("(HandlerE, \"run\")"), "{}", view.tests.method_list);
 }
 
 #[test]
@@ -176,7 +216,7 @@ handler_routing:
     );
     let names: Vec<&str> = view.external.iter().map(|class| class.name.as_str()).collect();
     assert_eq!(names, ["ModelX", "ModelX_2"]);
-    assert!(view.handlers[0].signature.ends_with("request: ModelX) -> ModelX_2:"));
+    assert!(view.handlers[0].methods[0].signature.ends_with("request: ModelX) -> ModelX_2:"));
 }
 
 #[test]

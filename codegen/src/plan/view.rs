@@ -86,7 +86,7 @@ pub(super) struct FolderView {
 /// One class; `kind` says which of the parts is there.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct ClassView {
-    /// `model`, `enum`, `handler` or `protocol`.
+    /// `model`, `enum`, `handler`, `function` (a handler that is one) or `protocol`.
     pub(super) kind: String,
     pub(super) name: String,
     pub(super) doc: String,
@@ -145,7 +145,13 @@ pub(super) struct HandlerView {
     pub(super) answers: Vec<String>,
     pub(super) request: String,
     pub(super) response: String,
-    /// `async def handle(...) -> ...:`, laid out in a class.
+    /// The methods of the class; of a function the function itself.
+    pub(super) methods: Vec<MethodView>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct MethodView {
+    /// `async def handle(...) -> ...:`, laid out in its class.
     pub(super) signature: String,
     /// The `raise` statement of its body, laid out.
     pub(super) body: String,
@@ -168,6 +174,9 @@ pub(super) struct RoutingView {
     /// The fields of a route that this contract uses.
     pub(super) fields: Vec<RouteFieldView>,
     pub(super) routes: usize,
+    /// Whether entries name their handler by `handler_class` or `handler_key`, or by `function`.
+    pub(super) has_keys: bool,
+    pub(super) has_functions: bool,
     /// `ROUTES: Final[...] = (...)`, laid out.
     pub(super) statement: String,
 }
@@ -266,8 +275,12 @@ pub(super) struct TestsView {
     pub(super) has_required: bool,
     pub(super) has_closed: bool,
     pub(super) handler_imports: Vec<Vec<String>>,
-    /// `HANDLERS: ... = [...]`; empty without handlers of our own.
+    /// `HANDLERS: ... = [...]`: classes of our own with a method `handle`; empty without them.
     pub(super) handler_list: String,
+    /// `METHODS: ... = [...]`: classes of our own and their other methods; empty without them.
+    pub(super) method_list: String,
+    /// `FUNCTIONS: ... = [...]`: functions of our own that are handlers; empty without them.
+    pub(super) function_list: String,
     /// Whether YAML 1.1 would read a text of the routing or state machine as something else.
     pub(super) ambiguous_yaml: bool,
 }

@@ -42,15 +42,15 @@ pub fn docstring(text: &str, indent: usize) -> String {
     let escaped = escape_docstring(text);
     let text = escaped.trim();
     let margin = " ".repeat(indent);
-    let quotes = 3;
-    if !text.contains('\n') && indent + quotes + text.chars().count() + quotes <= COLUMNS_MAX {
-        return with_safe_end(with_safe_start(text));
-    }
+    // The first line stands behind the opening quotes, and one alone before the closing ones too.
+    let mut quotes = if text.contains('\n') { 3 } else { 6 };
     let mut lines = Vec::new();
     for line in text.lines() {
-        // The first line stands behind the opening quotes.
-        let behind_quotes = if lines.is_empty() { quotes } else { 0 };
-        wrap(line, COLUMNS_MAX.saturating_sub(indent), behind_quotes, &mut lines);
+        wrap(line, COLUMNS_MAX.saturating_sub(indent), quotes, &mut lines);
+        quotes = 0;
+    }
+    if let [line] = lines.as_slice() {
+        return with_safe_end(with_safe_start(line));
     }
     let mut inner = String::with_capacity(text.len() + lines.len() * indent);
     for line in &lines {

@@ -77,6 +77,8 @@ pub(in crate::contract) fn schema(reader: &mut Reader, node: &Node) -> Option<Sc
     schema.nullable |= reader.flag(node, "nullable").unwrap_or(false);
     schema.description = reader.words(node, "description");
     schema.default = entry(node, "default").map(|entry| entry.value.clone());
+    // Who writes `default: null` means that the value may be missing.
+    schema.nullable |= schema.default.as_ref().is_some_and(|default| default.value == Value::Null);
     let factory = reader.text(node, "default_factory").map(str::to_owned);
     schema.default_factory = factory.zip(node.get("default_factory").map(|factory| factory.place));
     schema.required = match node.get("required").map(|required| &required.value) {
