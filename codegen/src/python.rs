@@ -29,6 +29,15 @@ const KEYWORDS: &[&str] = &[
 const IMPORTED: &[&str] =
     &["omnibase_core", "omnibase_infra", "omnibase_spi", "pydantic", "pytest", "tests", "typing_extensions", "yaml"];
 
+fn is_standard(name: &str) -> bool {
+    stdlib::STDLIB.binary_search(&name).is_ok()
+}
+
+/// Whether a dotted path leads to a module of Python's own library.
+pub fn is_standard_module(path: &str) -> bool {
+    is_standard(path.split('.').next().unwrap_or(path))
+}
+
 pub fn is_keyword(text: &str) -> bool {
     KEYWORDS.contains(&text)
 }
@@ -93,7 +102,7 @@ pub fn class_name(text: &str) -> Option<String> {
 /// generated code imports; such a name gets `_node` after it.
 pub fn package_name(text: &str) -> Option<String> {
     let name = identifier(text)?;
-    let hides = stdlib::STDLIB.binary_search(&name.as_str()).is_ok() || IMPORTED.contains(&name.as_str());
+    let hides = is_standard(&name) || IMPORTED.contains(&name.as_str());
     Some(if hides { format!("{name}_node") } else { name })
 }
 

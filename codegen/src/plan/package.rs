@@ -227,13 +227,16 @@ fn external(used: &BTreeSet<ClassId>, classes: &Classes) -> Vec<ExternalView> {
         ExternalView {
             name: class.alias.clone(),
             class_name: class.name.clone(),
+            is_standard: python::is_standard_module(&module),
             module,
             import_statement: line,
             alias_statement,
         }
     });
     let mut views: Vec<ExternalView> = view.collect();
-    views.sort_by(|one, other| (&one.module, &one.class_name).cmp(&(&other.module, &other.class_name)));
+    views.sort_by(|one, other| {
+        (!one.is_standard, &one.module, &one.class_name).cmp(&(!other.is_standard, &other.module, &other.class_name))
+    });
     views
 }
 

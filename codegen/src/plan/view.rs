@@ -162,6 +162,8 @@ pub(super) struct ExternalView {
     pub(super) name: String,
     pub(super) class_name: String,
     pub(super) module: String,
+    /// Whether Python's own library has the module.
+    pub(super) is_standard: bool,
     pub(super) import_statement: String,
     /// `Name: TypeAlias = _Name`
     pub(super) alias_statement: String,
