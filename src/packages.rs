@@ -174,12 +174,15 @@ impl Folder {
         let staged = self.staging.join(number.to_string());
         let made = (|| {
             fs::create_dir_all(&staged)?;
+            // Sorted by path: the files of a folder follow each other, so that each folder is made once or twice.
+            let mut folder = "";
             for file in &package.files {
-                let path = staged.join(&file.path);
-                if let Some(parent) = path.parent() {
-                    fs::create_dir_all(parent)?;
+                let (parent, _) = file.path.rsplit_once('/').unwrap_or(("", ""));
+                if parent != folder && !parent.is_empty() {
+                    fs::create_dir_all(staged.join(parent))?;
                 }
-                fs::write(path, &file.content)?;
+                folder = parent;
+                fs::write(staged.join(&file.path), &file.content)?;
             }
             fs::write(staged.join(FILE_NAME), Manifest::new(hashes(package)).to_bytes())?;
             fs::rename(&staged, target)

@@ -230,8 +230,9 @@ impl Summary {
         }
         if !self.failures.is_empty() {
             let causes: Vec<String> =
-                self.failures_by_cause.iter().map(|(cause, count)| format!("{count} {cause}")).collect();
-            writeln!(text, "  failed      {} ({})", count(self.failures.len() as u64, "contract"), causes.join(", "))?;
+                self.failures_by_cause.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
+            let failed = count(self.failures.len() as u64, "contract");
+            writeln!(text, "  failed      {failed} (by cause: {})", causes.join(", "))?;
         }
         for name in &self.unfinished {
             writeln!(text, "  unfinished  {name}")?;

@@ -173,5 +173,5 @@ fn a_panic_is_a_line_in_the_summary_not_the_end_of_the_program() {
         not_begun: 0,
     };
     let text = collector.summary(run).to_text("out");
-    assert!(text.contains("restart     generator-1: panicked: injected") && text.contains("1 crash"), "{text}");
+    assert!(text.contains("restart     generator-1: panicked: injected") && text.contains("crash 1"), "{text}");
 }
