@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::{generate, storage};
+use crate::generate::{self, RunError};
+use crate::storage;
+use crate::summary::{Format, Status};
 
 /// Every contract gave a package.
 pub const EXIT_OK: u8 = 0;
@@ -68,13 +70,6 @@ struct GenerateArgs {
     format: Format,
 }
 
-/// How results are printed on standard output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Human,
-    Json,
-}
-
 impl Cli {
     /// Runs the command; must not be called inside an async runtime.
     ///
@@ -85,7 +80,16 @@ impl Cli {
             Command::Generate(args) => {
                 let options = args.options();
                 let runner = actix_rt::System::with_tokio_rt(crate::app::runtime);
-                let code = runner.block_on(generate::run(options))?;
+                let code = match runner.block_on(generate::run(options)) {
+                    Ok(Status::Complete) => EXIT_OK,
+                    Ok(Status::Failed) => EXIT_FAILED,
+                    Ok(Status::Interrupted) => EXIT_INTERRUPTED,
+                    Ok(Status::Broken) => EXIT_BROKEN,
+                    Err(error) => {
+                        eprintln!("error: {error}");
+                        if matches!(error, RunError::NothingToDo) { EXIT_USAGE } else { EXIT_BROKEN }
+                    }
+                };
                 Ok(ExitCode::from(code))
             }
             Command::Completions { shell } => {

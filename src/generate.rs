@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::cli::{EXIT_BROKEN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Format};
 use crate::clock::SystemClock;
 use crate::intake::{self, Found, Origin};
 use crate::ledger::Ledger;
@@ -24,7 +23,10 @@ use crate::packages::OutputFolder;
 use crate::packs::Packs;
 use crate::progress::Progress;
 use crate::storage;
-use crate::summary::{Collector, Run, Summary};
+use crate::summary::{Collector, Format, Run, Status, Summary};
+
+/// The exit code of a process that was interrupted twice: as a shell reports an interrupt.
+const SECOND_INTERRUPT: i32 = 130;
 
 /// How long what was begun may take to end after an interrupt or at the end of a run.
 const GRACE: Duration = Duration::from_secs(30);
@@ -42,42 +44,41 @@ pub struct Options {
     pub fault: Option<Fault>,
 }
 
-/// Runs the command on the current actix System, prints what it found, and answers with its exit code.
+/// Why a run did not begin, or what it could not do at its end; in words for the user.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(
+        "no contract found; expected files named contract.yaml (or *.contract.yaml, *_contract.yaml) under the given paths"
+    )]
+    NothingToDo,
+    #[error("{0}")]
+    OutputFolder(String),
+    #[error("the packages are written but may not be durable: {0}")]
+    NotDurable(std::io::Error),
+    #[error("the summary cannot be written: {0}")]
+    Print(std::io::Error),
+}
+
+/// Runs the command on the current actix System, and prints what it found.
 ///
 /// # Errors
-/// Standard output cannot be written.
-pub async fn run(options: Options) -> anyhow::Result<u8> {
+/// See [`RunError`]; a contract that fails is no error but a part of the summary.
+pub async fn run(options: Options) -> Result<Status, RunError> {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let found = intake::discover(&options.paths, &options.out);
     if found.is_empty() {
-        eprintln!(
-            "error: no contract found; expected files named contract.yaml (or *.contract.yaml) under the given paths"
-        );
-        return Ok(EXIT_USAGE);
+        return Err(RunError::NothingToDo);
     }
-    let packages = match OutputFolder::open(&options.out, options.force) {
-        Ok(folder) => Arc::new(folder),
-        Err(fault) => {
-            eprintln!("error: {fault}");
-            return Ok(EXIT_BROKEN);
-        }
-    };
+    let packages = Arc::new(OutputFolder::open(&options.out, options.force).map_err(RunError::OutputFolder)?);
     let summary = generate(&options, found, &packages, colour).await;
-    if let Err(error) = packages.finish() {
-        eprintln!("error: the packages are written but may not be durable: {error}");
-        return Ok(EXIT_BROKEN);
-    }
+    packages.finish().map_err(RunError::NotDurable)?;
     let text = match options.format {
         Format::Human => summary.to_text(&options.out.display().to_string()),
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(&summary)?),
+        // A summary is numbers and texts: it always has a JSON form.
+        Format::Json => serde_json::to_string_pretty(&summary).unwrap_or_default() + "\n",
     };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(match summary.status {
-        "broken" => EXIT_BROKEN,
-        "interrupted" => EXIT_INTERRUPTED,
-        "failed" => EXIT_FAILED,
-        _ => EXIT_OK,
-    })
+    std::io::stdout().write_all(text.as_bytes()).map_err(RunError::Print)?;
+    Ok(summary.status)
 }
 
 async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFolder>, colour: bool) -> Summary {
@@ -95,7 +96,7 @@ async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFol
     let feeding = Feed::new(options, Arc::clone(&ledger), house.intake(), stop.clone()).spawn(found);
 
     let mut collector = Collector::default();
-    let mut status = "complete";
+    let mut status = Status::Complete;
     let mut refused = feeding.refused;
     let (mut interrupt, mut escalation) = (Box::pin(interrupted()), Box::pin(escalation));
     while collector.ended() < total {
@@ -109,12 +110,12 @@ async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFol
                 collector.fail(&source, failure);
             }
             () = &mut interrupt => {
-                status = "interrupted";
+                status = Status::Interrupted;
                 break;
             }
             escalated = &mut escalation => {
                 progress.say(&format!("error: {escalated}"));
-                status = "broken";
+                status = Status::Broken;
                 break;
             }
         }
@@ -139,11 +140,11 @@ async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFol
         collector.add(&outcome);
     }
     progress.finish();
-    if status == "complete" && (!ledger.open().is_empty() || !drained.leftovers.is_empty()) {
-        status = "broken";
+    if status == Status::Complete && (!ledger.open().is_empty() || !drained.leftovers.is_empty()) {
+        status = Status::Broken;
     }
-    if status == "complete" && collector.has_failures() {
-        status = "failed";
+    if status == Status::Complete && collector.has_failures() {
+        status = Status::Failed;
     }
     let unfinished: Vec<String> = ledger.open().iter().map(ToString::to_string).collect();
     let not_begun = total.saturating_sub(collector.ended() + unfinished.len()) as u64;
@@ -288,6 +289,6 @@ async fn interrupted() {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        std::process::exit(i32::from(EXIT_INTERRUPTED));
+        std::process::exit(SECOND_INTERRUPT);
     });
 }

@@ -45,11 +45,31 @@ pub struct Percentiles {
     pub p95_ms: f64,
 }
 
+/// How results are printed on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    Human,
+    Json,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Every contract gave a package.
+    Complete,
+    /// Some contracts gave none; the others did.
+    Failed,
+    /// What was begun was finished, the rest is named.
+    Interrupted,
+    /// An actor was given up, or accepted work was left undone.
+    Broken,
+}
+
 /// What `--format json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// `complete`, `failed` (some contracts gave no package), `interrupted` or `broken` (an actor was given up).
-    pub status: &'static str,
+    pub status: Status,
     pub duration_ms: f64,
     pub workers: usize,
     pub nodes: u64,
@@ -75,7 +95,7 @@ pub struct Summary {
 
 /// What a run knows of itself when it ends.
 pub struct Run {
-    pub status: &'static str,
+    pub status: Status,
     pub duration: Duration,
     pub workers: usize,
     pub incidents: Incidents,

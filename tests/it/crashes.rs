@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use omninode::generate::{self, Options};
+use omninode::summary::{Collector, Format, Run, Status};
 
 use crate::support::{Bench, EXAMPLES, Ended, corpus, packages, tree};
 
@@ -75,7 +76,7 @@ fn run(
     workers: usize,
     timeout: Duration,
     fault: actors::generator::Fault,
-) -> u8 {
+) -> Status {
     let options = Options {
         paths: vec![folder.to_owned()],
         out: bench.out(),
@@ -84,7 +85,7 @@ fn run(
         worker_timeout: timeout,
         force: false,
         database: bench.database(),
-        format: omninode::cli::Format::Json,
+        format: Format::Json,
         fault: Some(fault),
     };
     actix_rt::System::with_tokio_rt(omninode::app::runtime).block_on(generate::run(options)).unwrap()
@@ -96,7 +97,7 @@ fn a_worker_that_panics_in_the_middle_loses_no_contract_and_the_restart_is_named
     let folder = corpus(&bench, 30);
     let panics = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&panics);
-    let code = run(
+    let status = run(
         &bench,
         &folder,
         2,
@@ -108,7 +109,7 @@ fn a_worker_that_panics_in_the_middle_loses_no_contract_and_the_restart_is_named
             }
         }),
     );
-    assert_eq!((code, panics.load(Ordering::SeqCst)), (0, 1));
+    assert_eq!((status, panics.load(Ordering::SeqCst)), (Status::Complete, 1));
     assert_eq!(packages(&bench.out()).len(), 30);
     let clean = Bench::new();
     clean.generate([corpus(&clean, 30)]).expect_code(0);
@@ -121,7 +122,7 @@ fn a_contract_that_always_breaks_its_worker_fails_alone_after_three_attempts() {
     let folder = corpus(&bench, 10);
     let attempts = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&attempts);
-    let code = run(
+    let status = run(
         &bench,
         &folder,
         2,
@@ -133,7 +134,7 @@ fn a_contract_that_always_breaks_its_worker_fails_alone_after_three_attempts() {
             }
         }),
     );
-    assert_eq!((code, attempts.load(Ordering::SeqCst)), (1, 3));
+    assert_eq!((status, attempts.load(Ordering::SeqCst)), (Status::Failed, 3));
     assert_eq!(packages(&bench.out()).len(), 9);
 }
 
@@ -146,14 +147,14 @@ fn a_job_over_its_time_is_stopped_and_the_others_go_through() {
             std::thread::sleep(Duration::from_millis(1_200));
         }
     };
-    assert_eq!(run(&bench, &folder, 1, Duration::from_secs(1), Arc::new(slow)), 1);
+    assert_eq!(run(&bench, &folder, 1, Duration::from_secs(1), Arc::new(slow)), Status::Failed);
     assert_eq!(packages(&bench.out()).len(), 5);
 }
 
 #[test]
 fn a_panic_is_a_line_in_the_summary_not_the_end_of_the_program() {
     // What a user sees of a restart: the summary names actor and cause.
-    let mut collector = omninode::summary::Collector::default();
+    let mut collector = Collector::default();
     collector.fail("x", actors::event::JobFailure { cause: "crash", diagnostics: Vec::new() });
     let incidents = omninode::observer::Incidents {
         restarts: vec![omninode::observer::Restart {
@@ -162,8 +163,8 @@ fn a_panic_is_a_line_in_the_summary_not_the_end_of_the_program() {
         }],
         ..Default::default()
     };
-    let run = omninode::summary::Run {
-        status: "failed",
+    let run = Run {
+        status: Status::Failed,
         duration: Duration::from_secs(1),
         workers: 2,
         incidents,
