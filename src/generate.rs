@@ -122,6 +122,12 @@ async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFol
     }
     // What is in hand is finished; what waits in the intake is not begun any more.
     stop.cancel();
+    // The feeder must not wait for somebody who does not listen any more.
+    refused.close();
+    while let Ok((source, failure)) = refused.try_recv() {
+        progress.failed(&source, &failure, colour);
+        collector.fail(&source, failure);
+    }
     let _ = feeding.task.await;
     let draining = house.drain(GRACE);
     tokio::pin!(draining);

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use codegen::Diagnostic;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::event::{CacheUse, EVENT_TYPE, JobFailure, Outcome, Timings, Written};
-use crate::kit::{self, Batch, BatchPolicy, Edge, Failure};
+use crate::kit::{self, Batch, BatchPolicy, DeadLetter, Failure};
 use crate::metric::{EventRow, Phase, PhaseRow, Row};
-use crate::metric_writer;
+use crate::metric_writer::Recorder;
 use crate::ports::{Clock, OutcomeLog, Package, PackageStore};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub struct Committer {
     config: Config,
     packages: Arc<dyn PackageStore>,
     outcomes: Arc<dyn OutcomeLog>,
-    metric_writer: Edge<metric_writer::Message>,
+    metrics: Recorder,
     clock: Arc<dyn Clock>,
 }
 
@@ -69,10 +70,10 @@ impl Committer {
         config: Config,
         packages: Arc<dyn PackageStore>,
         outcomes: Arc<dyn OutcomeLog>,
-        metric_writer: Edge<metric_writer::Message>,
+        metrics: Recorder,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { config, packages, outcomes, metric_writer, clock }
+        Self { config, packages, outcomes, metrics, clock }
     }
 
     /// Writes the packages of a batch; a result for each finished job, in order.
@@ -80,7 +81,10 @@ impl Committer {
         let packages: Vec<_> = batch.iter().filter_map(|finished| finished.result.as_ref().ok().cloned()).collect();
         let mut written =
             if packages.is_empty() { Vec::new() } else { self.packages.commit(packages).await }.into_iter();
-        let unanswered = || JobFailure { cause: "io", diagnostics: Vec::new() };
+        let unanswered = || {
+            let fault = Diagnostic::new("output folder", None, "the store gave no answer for this package");
+            JobFailure::new("io", fault.help("run again"))
+        };
         batch
             .iter()
             .map(|finished| match &finished.result {
@@ -88,6 +92,31 @@ impl Committer {
                 Err(failure) => Err(failure.clone()),
             })
             .collect()
+    }
+
+    /// Records what became of jobs, and what it cost.
+    async fn conclude<'f>(&self, ended: impl IntoIterator<Item = (&'f Finished, Result<Written, JobFailure>)>) {
+        let (mut outcomes, mut records) = (Vec::new(), Vec::new());
+        for (finished, result) in ended {
+            let mut timings = finished.timings;
+            timings.persistence = result.as_ref().map_or(Duration::ZERO, |written| written.duration);
+            timings.total = finished.taken_at.elapsed();
+            let outcome = Outcome {
+                event_id: finished.event_id,
+                source: Arc::clone(&finished.source),
+                package: finished.package.clone(),
+                result,
+                timings,
+                cache: finished.cache,
+                attempt: finished.attempt,
+            };
+            records.push(self.rows(finished, &outcome));
+            outcomes.push(outcome);
+        }
+        self.outcomes.record(outcomes).await;
+        for rows in records {
+            self.metrics.record(rows).await;
+        }
     }
 
     fn rows(&self, finished: &Finished, outcome: &Outcome) -> Vec<Row> {
@@ -153,28 +182,21 @@ impl kit::Actor for Committer {
             })
             .collect();
         let results = self.write(&finished).await;
-        let (mut outcomes, mut records) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-        for (finished, result) in finished.into_iter().zip(results) {
-            let mut timings = finished.timings;
-            timings.persistence = result.as_ref().map_or(Duration::ZERO, |written| written.duration);
-            timings.total = finished.taken_at.elapsed();
-            let outcome = Outcome {
-                event_id: finished.event_id,
-                source: Arc::clone(&finished.source),
-                package: finished.package.clone(),
-                result,
-                timings,
-                cache: finished.cache,
-                attempt: finished.attempt,
-            };
-            records.push(metric_writer::Message::Record(self.rows(finished, &outcome)));
-            outcomes.push(outcome);
-        }
-        self.outcomes.record(outcomes).await;
-        for record in records {
-            // An edge that never waits; a drop is counted there.
-            let _ = self.metric_writer.send(record).await;
-        }
+        self.conclude(finished.into_iter().zip(results)).await;
+        Ok(())
+    }
+
+    async fn bury(&mut self, letter: DeadLetter<'_, Message>) -> Result<(), Failure> {
+        let Message::Finish(finished) = &**letter.envelope;
+        let message = format!(
+            "writing it failed {} times; the last time the committer {}",
+            letter.last.attempt, letter.last.reason
+        );
+        let help = "check the output folder, then run again; if it stays, please report it";
+        let failure = JobFailure::new("crash", Diagnostic::new(&*finished.source, None, message).help(help));
+        // Where there is a failure already, that is the one to know.
+        let failure = finished.result.as_ref().err().cloned().unwrap_or(failure);
+        self.conclude([(&**finished, Err(failure))]).await;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::committer::{self, Finished};
 use crate::event::{CacheUse, EVENT_TYPE, Job, JobFailure, Timings};
 use crate::kit::{self, AskError, Batch, DeadLetter, Edge, Envelope, FailedAttempt, Failure, ask};
 use crate::metric::{EventRow, Row};
-use crate::metric_writer;
+use crate::metric_writer::Recorder;
 use crate::ports::{Clock, Package};
 use crate::template_cache;
 
@@ -22,6 +22,8 @@ pub type Fault = Arc<dyn Fn(&Job, u32) + Send + Sync>;
 pub struct Config {
     /// A job that takes longer is stopped: between its parts, before each file, and inside a template by fuel.
     pub timeout: Duration,
+    /// How long the template cache may take to answer, at most.
+    pub template_load_timeout: Duration,
     /// minijinja's unit: one instruction, or 64 bytes produced.
     pub fuel_per_file: u64,
     /// Bytes of one package.
@@ -33,7 +35,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            timeout: Duration::from_secs(120),
+            timeout: Duration::from_secs(300),
+            template_load_timeout: Duration::from_secs(30),
             fuel_per_file: 5_000_000,
             output_bytes_max: 64 << 20,
             files_max: 10_000,
@@ -62,7 +65,7 @@ impl kit::Message for Message {
 pub struct Edges {
     pub template_cache: Edge<template_cache::Message>,
     pub committer: Edge<committer::Message>,
-    pub metric_writer: Edge<metric_writer::Message>,
+    pub metrics: Recorder,
 }
 
 pub struct Generator {
@@ -102,12 +105,9 @@ impl Generator {
         in_time()?;
 
         let asked_at = Instant::now();
-        let snapshot = self.templates(&job.pack, deadline).await;
+        let snapshot = self.templates(job, deadline).await;
         made.timings.template_load = asked_at.elapsed();
-        let snapshot = match snapshot {
-            Err(Stop::Late) => return Err(self.timed_out(job).into()),
-            answered => answered?,
-        };
+        let snapshot = snapshot?;
         made.cache = snapshot.used;
 
         let expired = || Instant::now() >= deadline;
@@ -134,16 +134,18 @@ impl Generator {
         Ok(Package { name: plan.package, source: Arc::clone(&job.source), files })
     }
 
-    async fn templates(&self, pack: &Arc<str>, deadline: Instant) -> Result<template_cache::Snapshot, Stop> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let question = |reply| template_cache::Message::Get { pack: Arc::clone(pack), reply };
+    async fn templates(&self, job: &Job, deadline: Instant) -> Result<template_cache::Snapshot, Stop> {
+        let left = deadline.saturating_duration_since(Instant::now()).min(self.config.template_load_timeout);
+        let question = |reply| template_cache::Message::Get { pack: Arc::clone(&job.pack), reply };
         match ask(&self.edges.template_cache, left, question).await {
             Ok(answer) => Ok(answer?),
-            Err(AskError::Deadline(_)) => Err(Stop::Late),
-            // The cache was rebuilt with the question in hand, or the house is draining: try this job again.
-            Err(error @ (AskError::Closed | AskError::Unanswered)) => {
-                Err(Stop::Broken(Failure(format!("template cache: {error}"))))
+            Err(AskError::Deadline(_)) if Instant::now() >= deadline => Err(self.timed_out(job).into()),
+            Err(AskError::Deadline(waited)) => {
+                let message = format!("its templates did not load within {} s", waited.as_secs_f64());
+                let help = "check the pack's files and the disk they are on, then run again";
+                Err(JobFailure::new("template", Diagnostic::new(&*job.pack, None, message).help(help)).into())
             }
+            Err(AskError::Closed | AskError::Unanswered) => Err(Stop::Broken(Failure::Stranded("the template cache"))),
         }
     }
 
@@ -167,13 +169,12 @@ impl Generator {
             error: Some(("crash".to_owned(), failed.reason.to_string())),
             created_at: self.clock.now(),
         };
-        // An edge that never waits; a drop is counted there.
-        let _ = self.edges.metric_writer.send(metric_writer::Message::Record(vec![Row::Event(row)])).await;
+        self.edges.metrics.record(vec![Row::Event(row)]).await;
     }
 
     async fn finish(&self, finished: Finished) -> Result<(), Failure> {
         let sent = self.edges.committer.send(committer::Message::Finish(Box::new(finished))).await;
-        sent.map_err(|_| Failure("the committer takes no more packages".to_owned()))
+        sent.map_err(|_| Failure::Stranded("the committer"))
     }
 
     async fn handle_one(&self, envelope: &Envelope<Message>) -> Result<(), Failure> {
@@ -186,7 +187,6 @@ impl Generator {
         let result = match self.generate(job, envelope.attempt(), envelope.taken_at(), &mut made).await {
             Ok(package) => Ok(Arc::new(package)),
             Err(Stop::Failed(failure)) => Err(failure),
-            Err(Stop::Late) => Err(self.timed_out(job)),
             Err(Stop::Broken(failure)) => return Err(failure),
         };
         self.finish(finished(job, envelope.attempt(), envelope.taken_at(), made, result)).await
@@ -212,11 +212,11 @@ impl kit::Actor for Generator {
         let failure = JobFailure::new("crash", Diagnostic::new(&*job.source, None, message).help(help));
         let mut made = Progress::default();
         made.timings.queue_wait = letter.last.queue_wait;
-        self.finish(Finished {
-            recorded: true,
-            ..finished(job, letter.last.attempt, letter.envelope.taken_at(), made, Err(failure))
-        })
-        .await
+        // The clock of its last attempt: the burial is no part of the work.
+        let now = letter.envelope.taken_at();
+        let taken_at = now.checked_sub(letter.last.handling).unwrap_or(now);
+        let buried = finished(job, letter.last.attempt, taken_at, made, Err(failure));
+        self.finish(Finished { recorded: true, ..buried }).await
     }
 }
 
@@ -224,8 +224,7 @@ impl kit::Actor for Generator {
 enum Stop {
     /// It has an outcome: a failure.
     Failed(JobFailure),
-    Late,
-    /// It has no outcome: this worker is to be rebuilt, the job tried again.
+    /// It has no outcome: the job goes back.
     Broken(Failure),
 }
 

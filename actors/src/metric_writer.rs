@@ -1,12 +1,15 @@
 //! The metric batch writer: rows by size or age into the store, with a few tries. Nobody waits for it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::kit::{self, Backoff, Batch, BatchPolicy, Envelope, Failure};
+use futures_util::FutureExt as _;
+
+use crate::kit::{self, Backoff, Batch, BatchPolicy, DeadLetter, Edge, Envelope, Failure};
 use crate::metric::Row;
-use crate::ports::MetricStore;
+use crate::ports::{MetricStore, StoreDown};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -45,11 +48,38 @@ impl kit::Message for Message {
     }
 }
 
-/// Rows stored and dropped since the start. Rows that found the mailbox full are counted by the kit's observer.
+/// Rows since the start: each one made ends in one of the two.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub stored: AtomicU64,
     pub dropped: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn drop_rows(&self, rows: usize) {
+        self.dropped.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+}
+
+/// Where rows are handed in. Never waits: rows that find no room are dropped, and counted.
+#[derive(Clone)]
+pub struct Recorder {
+    edge: Edge<Message>,
+    tally: Arc<Tally>,
+}
+
+impl Recorder {
+    /// `edge` is one that drops when it is full.
+    pub fn new(edge: Edge<Message>, tally: Arc<Tally>) -> Self {
+        Self { edge, tally }
+    }
+
+    pub async fn record(&self, rows: Vec<Row>) {
+        if let Err(refused) = self.edge.send(Message::Record(rows)).await {
+            let Message::Record(rows) = refused.0;
+            self.tally.drop_rows(rows.len());
+        }
+    }
 }
 
 pub struct MetricWriter {
@@ -68,7 +98,9 @@ impl MetricWriter {
         let count = rows.len() as u64;
         let mut tries = 0;
         loop {
-            let error = match self.store.write(rows).await {
+            // A store that panics is a store that is down: nobody is rebuilt for it.
+            let written = AssertUnwindSafe(self.store.write(rows)).catch_unwind().await;
+            let error = match written.unwrap_or_else(|_| Err(StoreDown("the store panicked".to_owned()))) {
                 Ok(()) => {
                     self.tally.stored.fetch_add(count, Ordering::Relaxed);
                     return;
@@ -78,7 +110,7 @@ impl MetricWriter {
             tries += 1;
             if tries >= self.config.tries_max {
                 tracing::warn!(%error, rows = count, tries, "metric rows dropped: the store does not take them");
-                self.tally.dropped.fetch_add(count, Ordering::Relaxed);
+                self.tally.drop_rows(rows.len());
                 return;
             }
             tokio::time::sleep(self.config.backoff.delay(tries + 1, self.chance.f64())).await;
@@ -99,6 +131,12 @@ impl kit::Actor for MetricWriter {
         });
         let rows: Vec<Row> = rows.collect();
         self.flush(&rows).await;
+        Ok(())
+    }
+
+    async fn bury(&mut self, letter: DeadLetter<'_, Message>) -> Result<(), Failure> {
+        let Message::Record(rows) = &**letter.envelope;
+        self.tally.drop_rows(rows.len());
         Ok(())
     }
 }

@@ -9,12 +9,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::committer::{self, Committer};
 use crate::generator::{self, Generator};
 use crate::kit::{
     Edge, Escalation, Leftover, Mailbox, MailboxLimits, Observer, Placement, RestartPolicy, Supervisor, WhenFull,
 };
-use crate::metric_writer::{self, MetricWriter, Tally};
+use crate::metric_writer::{self, MetricWriter, Recorder, Tally};
 use crate::ports::{Clock, MetricStore, OutcomeLog, PackageStore, TemplateSource};
 use crate::template_cache::{self, TemplateCache};
 
@@ -27,7 +29,8 @@ pub struct Config {
     pub metric_writer: metric_writer::Config,
     /// Times a job may break its worker before it is a dead letter.
     pub attempts_max: u32,
-    /// Restarts of one worker in a minute before the house gives up.
+    /// Restarts of one worker in a minute, without one job done in between, before the house gives up. A job that breaks its
+    /// worker each time costs `attempts_max` of them.
     pub worker_restarts_max: u32,
     /// Where actors run.
     pub placement: Placement,
@@ -43,7 +46,7 @@ impl Config {
             template_cache: template_cache::Config::default(),
             metric_writer: metric_writer::Config::default(),
             attempts_max: 3,
-            worker_restarts_max: 20,
+            worker_restarts_max: 60,
             placement: Placement::Threads,
             seed: 0,
         }
@@ -64,6 +67,9 @@ pub struct Ports {
 /// Messages waiting for the metric writer, each with the rows of one event: some 10 MiB when full.
 const METRIC_CAPACITY: usize = 4_096;
 const COMMIT_BATCH_MAX: usize = 64;
+
+/// How long a turn may still take after the grace period.
+const LAST_TURN: Duration = Duration::from_secs(1);
 
 /// The running house. Started and drained on the thread of an actix System.
 pub struct Pipeline {
@@ -104,7 +110,7 @@ impl Pipeline {
         let edges = generator::Edges {
             template_cache: mailboxes.template_cache.edge(WhenFull::Wait),
             committer: mailboxes.committer.edge(WhenFull::Wait),
-            metric_writer: mailboxes.metric_writer.edge(WhenFull::Drop),
+            metrics: Recorder::new(mailboxes.metric_writer.edge(WhenFull::Drop), Arc::clone(&tally)),
         };
         for worker in 0..config.workers {
             let (settings, edges, clock) = (config.generator.clone(), edges.clone(), Arc::clone(&ports.clock));
@@ -143,7 +149,8 @@ impl Pipeline {
         Arc::clone(&self.tally)
     }
 
-    /// Takes no more events, finishes what was accepted within `grace`, and stops. What is left then is named.
+    /// Takes no more events, finishes what was accepted within `grace`, and stops. What is left then is named; metric rows
+    /// among it are counted as dropped.
     pub async fn drain(mut self, grace: Duration) -> Drained {
         let in_time = tokio::time::timeout(grace, async {
             self.mailboxes.generator.close();
@@ -156,10 +163,23 @@ impl Pipeline {
             self.leaves.metric_writer.ended().await;
         });
         if in_time.await.is_err() {
+            self.mailboxes.close();
+            let leaves = &mut self.leaves;
             let all =
-                [&self.generators, &self.leaves.committer, &self.leaves.template_cache, &self.leaves.metric_writer];
-            all.into_iter().for_each(Supervisor::stop);
+                [&mut self.generators, &mut leaves.committer, &mut leaves.template_cache, &mut leaves.metric_writer];
+            all.iter().for_each(|supervisor| supervisor.stop());
+            let turns = join_all(all.into_iter().map(Supervisor::ended));
+            // A turn that does not end in this time is named as in hand.
+            let _ = tokio::time::timeout(LAST_TURN, turns).await;
         }
+        let rows = self.mailboxes.metric_writer.unfinished();
+        self.tally.drop_rows(
+            rows.iter()
+                .map(|message| match &**message {
+                    metric_writer::Message::Record(rows) => rows.len(),
+                })
+                .sum(),
+        );
         Drained { leftovers: self.mailboxes.leftovers() }
     }
 }
@@ -171,9 +191,21 @@ impl Mailboxes {
             // Enough that no worker waits for the intake; little enough that a drain is short.
             generator: Mailbox::new("generator", limits(config.workers * 4), Arc::clone(observer)),
             committer: Mailbox::new("committer", limits(COMMIT_BATCH_MAX * 2), Arc::clone(observer)),
-            template_cache: Mailbox::new("template_cache", limits(config.workers * 2), Arc::clone(observer)),
+            // Only events have a retry policy: a question that breaks the cache is answered with that.
+            template_cache: Mailbox::new(
+                "template_cache",
+                MailboxLimits { attempts_max: 1, ..limits(config.workers * 2) },
+                Arc::clone(observer),
+            ),
             metric_writer: Mailbox::new("metric_writer", limits(METRIC_CAPACITY), Arc::clone(observer)),
         }
+    }
+
+    fn close(&self) {
+        self.generator.close();
+        self.committer.close();
+        self.template_cache.close();
+        self.metric_writer.close();
     }
 
     fn leftovers(&self) -> Vec<Leftover> {
@@ -184,13 +216,13 @@ impl Mailboxes {
 
 impl Leaves {
     fn start(config: &Config, ports: &Ports, mailboxes: &Mailboxes, tally: &Arc<Tally>) -> Self {
-        let few = RestartPolicy::per_minute(5);
+        let few = RestartPolicy::per_minute(20);
 
         let mut metric_writer = supervisor(config, ports);
         let (settings, seed) = (config.metric_writer, config.seed);
-        let (metrics, tally) = (Arc::clone(&ports.metrics), Arc::clone(tally));
+        let (metrics, counted) = (Arc::clone(&ports.metrics), Arc::clone(tally));
         metric_writer.start("metric_writer", mailboxes.metric_writer.inbox(), few, move || {
-            MetricWriter::new(settings, Arc::clone(&metrics), Arc::clone(&tally), seed)
+            MetricWriter::new(settings, Arc::clone(&metrics), Arc::clone(&counted), seed)
         });
 
         let mut template_cache = supervisor(config, ports);
@@ -204,10 +236,10 @@ impl Leaves {
         let settings = committer::Config { batch_max: COMMIT_BATCH_MAX, workers };
         let (packages, outcomes, clock) =
             (Arc::clone(&ports.packages), Arc::clone(&ports.outcomes), Arc::clone(&ports.clock));
-        let metric_writer_edge = mailboxes.metric_writer.edge(WhenFull::Drop);
+        let rows = Recorder::new(mailboxes.metric_writer.edge(WhenFull::Drop), Arc::clone(tally));
         committer.start("committer", mailboxes.committer.inbox(), few, move || {
             let (packages, outcomes) = (Arc::clone(&packages), Arc::clone(&outcomes));
-            Committer::new(settings, packages, outcomes, metric_writer_edge.clone(), Arc::clone(&clock))
+            Committer::new(settings, packages, outcomes, rows.clone(), Arc::clone(&clock))
         });
         Self { committer, template_cache, metric_writer }
     }

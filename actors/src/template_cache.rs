@@ -9,7 +9,7 @@ use std::sync::Arc;
 use codegen::{Pack, Templates};
 
 use crate::event::{CacheUse, JobFailure};
-use crate::kit::{self, Batch, Failure, Reply};
+use crate::kit::{self, Batch, DeadLetter, Failure, Reply};
 use crate::ports::TemplateSource;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +140,14 @@ impl kit::Actor for TemplateCache {
             }
             reply.send(self.get(pack).await);
         }
+        Ok(())
+    }
+
+    async fn bury(&mut self, letter: DeadLetter<'_, Message>) -> Result<(), Failure> {
+        let Message::Get { pack, reply } = &**letter.envelope;
+        let message = format!("loading it broke the template cache: it {}", letter.last.reason);
+        let help = "check the pack; if it is one of omninode's own, please report it";
+        reply.send(Err(JobFailure::new("template", codegen::Diagnostic::new(&**pack, None, message).help(help))));
         Ok(())
     }
 }

@@ -218,7 +218,7 @@ fn a_message_that_always_fails_alone_is_buried_after_its_attempts_with_its_reaso
     threads(async {
         let mut house = house(&Plan::default(), |number, _| {
             assert!(number != 3, "scripted panic of {number}");
-            if number == 5 { Err(Failure("five is refused".to_owned())) } else { Ok(()) }
+            if number == 5 { Err(Failure::Broken("five is refused".to_owned())) } else { Ok(()) }
         });
         house.feed(0..10).await;
         house.drain().await;
@@ -331,7 +331,7 @@ fn a_full_mailbox_holds_a_waiting_sender_and_drops_from_one_that_never_waits() {
         for number in 0..2 {
             wait.send(Work::Number(number)).await.unwrap();
         }
-        drop.send(Work::Number(2)).await.unwrap();
+        assert!(drop.send(Work::Number(2)).await.is_err(), "it comes back to be counted");
         assert_eq!(counting.drops.load(Ordering::SeqCst), 1);
         let waiting = actix_rt::spawn(async move { wait.send(Work::Number(3)).await.unwrap() });
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -429,5 +429,135 @@ fn a_paused_actor_takes_nothing_until_it_is_resumed() {
         house.supervisor.pause(false);
         house.drain().await;
         assert_eq!(house.log.done(), [0, 1, 2]);
+    });
+}
+
+#[test]
+fn what_a_sender_was_told_is_accepted_is_done_even_if_the_mailbox_closes_at_that_moment() {
+    threads(async {
+        for round in 0..200 {
+            let mut house = house(&Plan { workers: 2, ..Plan::default() }, |_, _| Ok(()));
+            let senders: Vec<_> = (0..4_u64)
+                .map(|sender| {
+                    let edge = house.mailbox.edge(WhenFull::Wait);
+                    tokio::spawn(async move {
+                        let mut accepted = 0;
+                        while edge.send(Work::Number(sender)).await.is_ok() {
+                            accepted += 1;
+                        }
+                        accepted
+                    })
+                })
+                .collect();
+            tokio::time::sleep(Duration::from_micros(50 * (round % 10))).await;
+            house.drain().await;
+            let mut accepted = 0;
+            for sender in senders {
+                accepted += sender.await.unwrap();
+            }
+            assert_eq!(house.mailbox.stats().acknowledged, accepted, "round {round}");
+            assert!(house.mailbox.leftovers().is_empty());
+        }
+    });
+}
+
+#[test]
+fn an_actor_that_is_told_to_stop_is_not_built_again() {
+    quietly();
+    single(async {
+        let plan = Plan {
+            placement: Placement::Single,
+            pause: Duration::from_millis(100),
+            restarts_max: 9,
+            ..Plan::default()
+        };
+        let mut house = house(&plan, |_, _| panic!("scripted panic"));
+        house.feed(0..5).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        house.supervisor.stop();
+        tokio::time::timeout(Duration::from_secs(5), house.supervisor.ended()).await.expect("ends");
+        assert_eq!(house.log.built.load(Ordering::SeqCst), 1);
+        assert_eq!(house.mailbox.leftovers().len(), 5);
+    });
+}
+
+#[test]
+fn a_pause_outlives_a_restart_and_does_not_hold_up_a_drain() {
+    quietly();
+    single(async {
+        let plan = Plan { placement: Placement::Single, pause: Duration::from_millis(100), ..Plan::default() };
+        let mut house = house(&plan, |number, tried| {
+            assert!(number != 0 || tried > 1, "scripted panic");
+            Ok(())
+        });
+        house.feed(0..3).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        house.supervisor.pause(true);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(house.log.done(), [0_u64; 0], "the failing turn was the last before the pause");
+        house.drain().await;
+        assert_eq!(house.log.done(), [0, 1, 2]);
+    });
+}
+
+/// Stops its own Arbiter at the first message, and takes its time to be dropped.
+struct Dying(Arc<Log>);
+
+struct SlowToDrop;
+
+impl Drop for SlowToDrop {
+    fn drop(&mut self) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+impl Actor for Dying {
+    type Message = Work;
+    async fn handle(&mut self, batch: &Batch<Work>) -> Result<(), Failure> {
+        let slow = SlowToDrop;
+        if self.0.built.load(Ordering::SeqCst) == 1 {
+            actix_rt::Arbiter::current().stop();
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        }
+        std::mem::forget(slow);
+        let numbers =
+            batch.iter().filter_map(|envelope| if let Work::Number(number) = **envelope { Some(number) } else { None });
+        self.0.done.lock().unwrap().extend(numbers);
+        Ok(())
+    }
+}
+
+#[test]
+fn after_a_kill_the_next_incarnation_begins_when_everything_is_back_in_order() {
+    threads(async {
+        let log = Arc::new(Log::default());
+        let mailbox = Mailbox::new("dying", LIMITS, Arc::new(Silent));
+        let edge = mailbox.edge(WhenFull::Wait);
+        for number in 1..=4 {
+            edge.send(Work::Number(number)).await.unwrap();
+        }
+        let mut supervisor = Supervisor::new(Placement::Threads, Arc::new(Silent), 1);
+        let built = Arc::clone(&log);
+        supervisor.start("dying", mailbox.inbox(), RestartPolicy::per_minute(5), move || {
+            built.built.fetch_add(1, Ordering::SeqCst);
+            Dying(Arc::clone(&built))
+        });
+        mailbox.close();
+        supervisor.ended().await;
+        assert_eq!(log.done(), [1, 2, 3, 4]);
+    });
+}
+
+#[test]
+fn a_message_that_was_taken_but_not_begun_is_not_charged() {
+    single(async {
+        let mailbox: Mailbox<Work> =
+            Mailbox::new("unbegun", MailboxLimits { attempts_max: 1, ..LIMITS }, Arc::new(Silent));
+        mailbox.edge(WhenFull::Wait).send(Work::Number(1)).await.unwrap();
+        let mut batch = Vec::new();
+        assert!(mailbox.inbox().join().receive(BatchPolicy::ONE, &mut batch).await);
+        drop(std::mem::take(&mut batch));
+        assert!(mailbox.inbox().join().receive(BatchPolicy::ONE, &mut batch).await);
+        assert_eq!((batch[0].attempt(), batch[0].last_failure()), (1, None));
     });
 }

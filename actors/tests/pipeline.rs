@@ -26,6 +26,9 @@ struct World {
     ids: AtomicUsize,
     database_down: AtomicBool,
     disk_delay: Mutex<Duration>,
+    /// The store panics over a package of this name; `*` means any.
+    disk_panics: Mutex<Option<&'static str>>,
+    database_panics: AtomicBool,
 }
 
 const MANIFEST: &str =
@@ -34,6 +37,7 @@ const MANIFEST: &str =
 #[async_trait]
 impl TemplateSource for World {
     async fn manifest(&self, pack: &str) -> Result<PackText, JobFailure> {
+        assert!(pack != "explosive", "injected");
         if pack == "tiny" {
             return Ok(PackText { file: "pack.yaml".to_owned(), bytes: Arc::from(MANIFEST.as_bytes()) });
         }
@@ -50,6 +54,11 @@ impl PackageStore for World {
     async fn commit(&self, packages: Vec<Arc<Package>>) -> Vec<Result<Written, JobFailure>> {
         let delay = *self.disk_delay.lock().unwrap();
         tokio::time::sleep(delay).await;
+        // Copied out: a panic may not poison the fake's own lock.
+        let panics = *self.disk_panics.lock().unwrap();
+        if let Some(name) = panics {
+            assert!(name != "*" && packages.iter().all(|package| package.name != name), "injected");
+        }
         let mut written = self.packages.lock().unwrap();
         packages
             .iter()
@@ -71,6 +80,7 @@ impl OutcomeLog for World {
 #[async_trait]
 impl MetricStore for World {
     async fn write(&self, rows: &[Row]) -> Result<(), StoreDown> {
+        assert!(!self.database_panics.load(Ordering::SeqCst), "injected");
         if self.database_down.load(Ordering::SeqCst) {
             return Err(StoreDown("away".to_owned()));
         }
@@ -108,7 +118,7 @@ fn config() -> Config {
 }
 
 /// Sends the jobs and drains; what the world has seen afterwards.
-fn run(world: &Arc<World>, config: &Config, jobs: Vec<Message>) -> Drained {
+fn run(world: &Arc<World>, config: &Config, jobs: Vec<Message>) -> Ended {
     let system = actix_rt::System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
     });
@@ -122,12 +132,52 @@ fn run(world: &Arc<World>, config: &Config, jobs: Vec<Message>) -> Drained {
             observer: Arc::new(Silent),
         };
         let house = Pipeline::start(config, &ports);
-        let intake = house.intake();
-        for job in jobs {
-            intake.send(job).await.unwrap();
+        let (intake, tally) = (house.intake(), house.tally());
+        let escalation = house.escalation();
+        let feed = async {
+            for job in jobs {
+                intake.send(job).await.unwrap();
+            }
+        };
+        // As an application does: it feeds the house until that goes down.
+        tokio::select! {
+            () = feed => {}
+            _ = house.escalation() => {}
         }
-        house.drain(Duration::from_secs(3_600)).await
+        let started = tokio::time::Instant::now();
+        let drained = house.drain(Duration::from_secs(3_600)).await;
+        let escalated = tokio::time::timeout(Duration::ZERO, escalation).await.is_ok();
+        let (stored, dropped) = (tally.stored.load(Ordering::SeqCst), tally.dropped.load(Ordering::SeqCst));
+        Ended { drained, took: started.elapsed(), escalated, stored, dropped }
     })
+}
+
+struct Ended {
+    drained: Drained,
+    took: Duration,
+    escalated: bool,
+    stored: u64,
+    dropped: u64,
+}
+
+/// Panics that are meant say so; they need not be shown.
+fn quietly() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let shown = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let text = info.payload().downcast_ref::<&str>().copied();
+            if text != Some("injected") {
+                shown(info);
+            }
+        }));
+    });
+}
+
+fn causes(world: &World) -> BTreeMap<String, Option<&'static str>> {
+    let outcomes = world.outcomes.lock().unwrap();
+    let cause = |outcome: &Outcome| outcome.result.as_ref().err().map(|failure| failure.cause);
+    outcomes.iter().map(|outcome| (outcome.source.to_string(), cause(outcome))).collect()
 }
 
 #[test]
@@ -135,8 +185,8 @@ fn every_job_ends_in_one_outcome_and_its_rows_add_up() {
     let world = Arc::new(World::default());
     let mut jobs: Vec<Message> = (0..50).map(|number| job(number, contract(number))).collect();
     jobs.push(job(50, "name: node_bad\nnode_type: WIDGET\n".to_owned()));
-    let drained = run(&world, &config(), jobs);
-    assert!(drained.leftovers.is_empty(), "{drained:?}");
+    let ended = run(&world, &config(), jobs);
+    assert!(ended.drained.leftovers.is_empty(), "{:?}", ended.drained);
     let outcomes = world.outcomes.lock().unwrap();
     assert_eq!(outcomes.len(), 51);
     let failed: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()).collect();
@@ -170,14 +220,15 @@ fn queue_wait_and_persistence_are_measured_not_invented() {
 fn a_database_that_is_down_costs_rows_that_are_counted_and_no_package() {
     let world = Arc::new(World::default());
     world.database_down.store(true, Ordering::SeqCst);
-    run(&world, &config(), (0..20).map(|number| job(number, contract(number))).collect());
+    let ended = run(&world, &config(), (0..20).map(|number| job(number, contract(number))).collect());
+    assert_eq!((ended.stored, ended.dropped), (0, 20 * 7));
     assert_eq!(world.packages.lock().unwrap().len(), 20);
     assert!(world.rows.lock().unwrap().is_empty());
 }
 
 #[test]
 fn each_broken_attempt_has_a_row_of_its_own() {
-    std::panic::set_hook(Box::new(|_| {}));
+    quietly();
     let world = Arc::new(World::default());
     let mut config = config();
     config.generator.fault =
@@ -203,10 +254,77 @@ fn an_unknown_pack_fails_the_job_not_the_worker() {
     let Message::Generate(mut lost) = job(0, contract(0));
     lost.pack = Arc::from("nowhere");
     run(&world, &config(), vec![Message::Generate(lost), job(1, contract(1))]);
-    let outcomes = world.outcomes.lock().unwrap();
-    let causes: BTreeMap<_, _> = outcomes
-        .iter()
-        .map(|outcome| (outcome.source.to_string(), outcome.result.as_ref().err().map(|failure| failure.cause)))
-        .collect();
-    assert_eq!(causes, BTreeMap::from([("c0.yaml".to_owned(), Some("template")), ("c1.yaml".to_owned(), None)]));
+    assert_eq!(
+        causes(&world),
+        BTreeMap::from([("c0.yaml".to_owned(), Some("template")), ("c1.yaml".to_owned(), None)])
+    );
+}
+
+#[test]
+fn a_package_that_breaks_the_committer_ends_as_a_failure_and_the_others_are_written() {
+    quietly();
+    let world = Arc::new(World::default());
+    *world.disk_panics.lock().unwrap() = Some("node_3");
+    let ended = run(&world, &config(), (0..6).map(|number| job(number, contract(number))).collect());
+    assert!(!ended.escalated && ended.drained.leftovers.is_empty());
+    let causes = causes(&world);
+    assert_eq!((causes.len(), causes["c3.yaml"]), (6, Some("crash")));
+    assert_eq!(world.packages.lock().unwrap().len(), 5);
+}
+
+#[test]
+fn a_committer_that_is_given_up_ends_the_house_at_once_and_every_job_is_named_or_ended() {
+    quietly();
+    let world = Arc::new(World::default());
+    *world.disk_panics.lock().unwrap() = Some("*");
+    let ended = run(&world, &config(), (0..300).map(|number| job(number, contract(number))).collect());
+    assert!(ended.escalated);
+    assert!(ended.took < Duration::from_secs(60), "the drain took {:?}", ended.took);
+    assert!(!ended.drained.leftovers.is_empty());
+    assert!(world.packages.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_pack_that_breaks_the_template_cache_fails_its_jobs_and_no_others() {
+    quietly();
+    let world = Arc::new(World::default());
+    let jobs = (0..12).map(|number| {
+        let Message::Generate(mut job) = job(number, contract(number));
+        if number % 4 == 0 {
+            job.pack = Arc::from("explosive");
+        }
+        Message::Generate(job)
+    });
+    let ended = run(&world, &config(), jobs.collect());
+    assert!(!ended.escalated && ended.drained.leftovers.is_empty());
+    let causes = causes(&world);
+    assert_eq!(causes.len(), 12);
+    for (source, cause) in causes {
+        let explosive = ["c0.yaml", "c4.yaml", "c8.yaml"].contains(&source.as_str());
+        assert_eq!(cause, explosive.then_some("template"), "{source}");
+    }
+}
+
+#[test]
+fn contracts_that_break_their_worker_do_not_take_the_good_ones_with_them() {
+    quietly();
+    let world = Arc::new(World::default());
+    let mut config = Config { workers: 1, ..config() };
+    config.generator.fault = Some(Arc::new(|job, _| assert!(!job.source.starts_with("c1"), "injected")));
+    let ended = run(&world, &config, (0..40).map(|number| job(number, contract(number))).collect());
+    assert!(!ended.escalated);
+    let causes = causes(&world);
+    assert_eq!(causes.len(), 40);
+    assert_eq!(causes.values().filter(|cause| **cause == Some("crash")).count(), 11, "c1 and c10 to c19");
+}
+
+#[test]
+fn rows_that_break_their_store_are_counted_as_dropped() {
+    quietly();
+    let world = Arc::new(World::default());
+    world.database_panics.store(true, Ordering::SeqCst);
+    let ended = run(&world, &config(), (0..20).map(|number| job(number, contract(number))).collect());
+    assert!(!ended.escalated);
+    assert_eq!((ended.stored, ended.dropped), (0, 20 * 7));
+    assert_eq!(world.packages.lock().unwrap().len(), 20);
 }

@@ -23,10 +23,17 @@ impl BatchPolicy {
     pub const ONE: Self = Self { messages_max: 1, linger: Duration::ZERO };
 }
 
-/// The actor's state is no longer to be trusted: rebuild it. What was not acknowledged comes back.
+/// Why a turn did not end well. What was not acknowledged goes back to the mailbox.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Failure(pub String);
+pub enum Failure {
+    /// The actor's state is no longer to be trusted: it is rebuilt, and the message is charged an attempt.
+    #[error("{0}")]
+    Broken(String),
+    /// An actor that it needs takes no more messages, because the house is going down: this one ends too, and nobody is
+    /// charged.
+    #[error("{0} takes no more messages")]
+    Stranded(&'static str),
+}
 
 /// A message that will not be tried again, and why.
 #[derive(Debug)]
@@ -50,7 +57,8 @@ pub trait Actor: 'static {
     /// that is wrong is a value to report, not an `Err`.
     async fn handle(&mut self, batch: &Batch<Self::Message>) -> Result<(), Failure>;
 
-    /// A message has used up its attempts. It is acknowledged when this returns; it is not offered again if this fails.
+    /// A message has used up its attempts. It is acknowledged when this returns; it is not offered again if this fails,
+    /// unless the actor is stranded.
     async fn bury(&mut self, _letter: DeadLetter<'_, Self::Message>) -> Result<(), Failure> {
         Ok(())
     }

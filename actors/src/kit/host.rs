@@ -8,9 +8,8 @@ use actix::{ActorContext as _, ActorFutureExt as _, AsyncContext as _};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::{oneshot, watch};
-use tokio_util::sync::CancellationToken;
 
-use super::actor::{Actor, BatchPolicy, DeadLetter, Message};
+use super::actor::{Actor, BatchPolicy, DeadLetter, Failure, Message};
 use super::envelope::Envelope;
 use super::mailbox::Consumer;
 use super::observer::RestartCause;
@@ -20,50 +19,57 @@ use super::observer::RestartCause;
 pub(super) enum Exit {
     /// Its mailbox is closed and empty.
     Drained,
-    /// It was told to stop; what it held and had not begun was released.
+    /// It was told to stop, or is stranded; what it held was released.
     Stopped,
-    Broken(RestartCause),
+    /// `worked` says whether a turn had gone well before.
+    Broken { cause: RestartCause, worked: bool },
 }
 
-/// Control messages: the only thing an actix mailbox carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Control {
+impl Exit {
+    pub(super) fn killed() -> Self {
+        Self::Broken { cause: RestartCause::Killed, worked: false }
+    }
+}
+
+/// What is wanted of an actor: the only message that an actix mailbox carries, the latest one counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
     /// End after the turn in hand.
-    Stop,
-    /// Take no more messages, or take them again.
-    Pause(bool),
+    pub(super) stop: bool,
+    /// Take no more messages; the end of the mailbox is heeded all the same.
+    pub(super) paused: bool,
 }
 
-impl actix::Message for Control {
+impl actix::Message for Wanted {
     type Result = ();
 }
 
-/// What control has asked for, as the turns see it.
-#[derive(Clone)]
-pub(super) struct Orders {
-    stop: CancellationToken,
-    paused: watch::Receiver<bool>,
-}
+type Turns = Box<dyn FnOnce(watch::Receiver<Wanted>) -> LocalBoxFuture<'static, ()> + Send>;
 
-type Turns = Box<dyn FnOnce(Orders) -> LocalBoxFuture<'static, Exit> + Send>;
-
-/// One incarnation. Dropped without a word (its Arbiter ended), `exit` closes, and the supervisor knows it was killed.
+/// One incarnation.
 pub(super) struct Host {
     turns: Option<Turns>,
-    exit: Option<oneshot::Sender<Exit>>,
-    stop: CancellationToken,
-    pause: watch::Sender<bool>,
+    wanted: watch::Sender<Wanted>,
 }
 
 impl Host {
-    /// `build` runs on the actor's own thread.
+    /// `build` runs on the actor's own thread. `exit` closes without a word where the incarnation is killed: after everything
+    /// that it held has gone back.
     pub(super) fn new<A: Actor>(
         consumer: Consumer<A::Message>,
         build: Arc<dyn Fn() -> A + Send + Sync>,
+        wanted: Wanted,
         exit: oneshot::Sender<Exit>,
     ) -> Self {
-        let turns: Turns = Box::new(move |orders| take_turns(consumer, build, orders).boxed_local());
-        Self { turns: Some(turns), exit: Some(exit), stop: CancellationToken::new(), pause: watch::Sender::new(false) }
+        let turns: Turns = Box::new(move |wanted| {
+            let turns = async move {
+                let end = take_turns(consumer, build, wanted).await;
+                // The supervisor may be gone: then nobody asks.
+                drop(exit.send(end));
+            };
+            turns.boxed_local()
+        });
+        Self { turns: Some(turns), wanted: watch::Sender::new(wanted) }
     }
 }
 
@@ -72,27 +78,16 @@ impl actix::Actor for Host {
 
     fn started(&mut self, context: &mut Self::Context) {
         let Some(turns) = self.turns.take() else { return context.stop() };
-        let orders = Orders { stop: self.stop.clone(), paused: self.pause.subscribe() };
-        let ended = actix::fut::wrap_future::<_, Self>(turns(orders)).map(|exit, host, context| {
-            if let Some(sender) = host.exit.take() {
-                drop(sender.send(exit));
-            }
-            context.stop();
-        });
-        context.spawn(ended);
+        let turns = actix::fut::wrap_future::<_, Self>(turns(self.wanted.subscribe()));
+        context.spawn(turns.map(|(), _, context| context.stop()));
     }
 }
 
-impl actix::Handler<Control> for Host {
+impl actix::Handler<Wanted> for Host {
     type Result = ();
 
-    fn handle(&mut self, control: Control, _: &mut Self::Context) {
-        match control {
-            Control::Stop => self.stop.cancel(),
-            Control::Pause(paused) => {
-                self.pause.send_replace(paused);
-            }
-        }
+    fn handle(&mut self, wanted: Wanted, _: &mut Self::Context) {
+        self.wanted.send_replace(wanted);
     }
 }
 
@@ -100,86 +95,114 @@ impl actix::Handler<Control> for Host {
 async fn take_turns<A: Actor>(
     consumer: Consumer<A::Message>,
     build: Arc<dyn Fn() -> A + Send + Sync>,
-    mut orders: Orders,
+    mut wanted: watch::Receiver<Wanted>,
 ) -> Exit {
-    let mut actor = match std::panic::catch_unwind(AssertUnwindSafe(|| build())) {
-        Ok(actor) => actor,
-        Err(panic) => return Exit::Broken(RestartCause::Panicked(panic_text(&*panic))),
+    let mut worked = false;
+    let built = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let actor = build();
+        (actor.batch_policy(), actor)
+    }));
+    let (policy, mut actor) = match built {
+        Ok(built) => built,
+        Err(panic) => return Exit::Broken { cause: panicked(&*panic), worked },
     };
-    let policy = actor.batch_policy();
     let mut batch = Vec::with_capacity(policy.messages_max.clamp(1, 1024));
-    loop {
-        match next_batch(&consumer, policy, &mut orders, &mut batch).await {
-            None => return Exit::Stopped,
-            Some(false) => {
-                return match AssertUnwindSafe(actor.drained()).catch_unwind().await {
-                    Ok(()) => Exit::Drained,
-                    Err(panic) => Exit::Broken(RestartCause::Panicked(panic_text(&*panic))),
-                };
+    let end = loop {
+        match next_batch(&consumer, policy, &mut wanted, &mut batch).await {
+            None => break Exit::Stopped,
+            Some(false) => match AssertUnwindSafe(actor.drained()).catch_unwind().await {
+                Ok(()) => break Exit::Drained,
+                Err(panic) => break Exit::Broken { cause: panicked(&*panic), worked },
+            },
+            Some(true) => {}
+        }
+        consumer.begin();
+        match take_turn(&mut actor, &batch).await {
+            Ok(handled) => worked |= handled,
+            Err(Broken::Stranded) => {
+                consumer.release(&mut batch);
+                break Exit::Stopped;
             }
-            Some(true) => {
-                if let Err(cause) = take_turn(&mut actor, &batch).await {
-                    consumer.blame(&cause.to_string());
-                    batch.clear();
-                    return Exit::Broken(cause);
-                }
-                for envelope in batch.drain(..) {
-                    // What the actor acknowledged itself is settled; the second word changes nothing.
-                    let _ = envelope.ack();
-                }
+            Err(Broken::Because(cause)) => {
+                consumer.blame(&cause.to_string());
+                batch.clear();
+                break Exit::Broken { cause, worked };
             }
         }
+        for envelope in batch.drain(..) {
+            // What the actor acknowledged itself is settled; the second word changes nothing.
+            let _ = envelope.ack();
+        }
+    };
+    // A panic while its state is dropped is the last thing it does; everything it held has gone back.
+    match std::panic::catch_unwind(AssertUnwindSafe(|| drop(actor))) {
+        Ok(()) => end,
+        Err(panic) => Exit::Broken { cause: panicked(&*panic), worked },
     }
 }
 
-/// Waits for the next batch, heeding orders meanwhile: `None` to stop, else what [`Consumer::receive`] says. What was
-/// taken but not begun when an order came is released.
+/// Waits for the next batch, heeding what is wanted meanwhile: `None` to stop, else what [`Consumer::receive`] says. What
+/// was taken but not begun when that changed is released.
 async fn next_batch<M: Message>(
     consumer: &Consumer<M>,
     policy: BatchPolicy,
-    orders: &mut Orders,
+    wanted: &mut watch::Receiver<Wanted>,
     batch: &mut Vec<Envelope<M>>,
 ) -> Option<bool> {
     loop {
-        let paused = *orders.paused.borrow_and_update();
-        let stopped = tokio::select! {
-            biased;
-            () = orders.stop.cancelled() => true,
-            Ok(()) = orders.paused.changed() => false,
-            received = consumer.receive(policy, batch), if !paused => return Some(received),
-        };
-        consumer.release(batch);
-        if stopped {
+        let now = *wanted.borrow_and_update();
+        if now.stop {
             return None;
         }
+        let receive = async {
+            if now.paused {
+                consumer.closed().await;
+            }
+            consumer.receive(policy, batch).await
+        };
+        tokio::select! {
+            biased;
+            Ok(()) = wanted.changed() => {}
+            received = receive => return Some(received),
+        }
+        consumer.release(batch);
     }
 }
 
-/// One turn. The envelopes stay with the caller: a panic in here cannot lose them.
-async fn take_turn<A: Actor>(actor: &mut A, batch: &[Envelope<A::Message>]) -> Result<(), RestartCause> {
+/// Why a turn ended without an end.
+enum Broken {
+    Stranded,
+    Because(RestartCause),
+}
+
+/// One turn; whether it handled messages (and did not bury one). The envelopes stay with the caller: a panic in here
+/// cannot lose them.
+async fn take_turn<A: Actor>(actor: &mut A, batch: &[Envelope<A::Message>]) -> Result<bool, Broken> {
     let turn = async {
         match batch {
             [envelope] if envelope.is_dead() => {
-                let Some(last) = envelope.last_failure() else { return Ok(()) };
-                actor.bury(DeadLetter { envelope, last }).await
+                let Some(last) = envelope.last_failure() else { return Ok(false) };
+                actor.bury(DeadLetter { envelope, last }).await.map(|()| false)
             }
-            batch => actor.handle(batch).await,
+            batch => actor.handle(batch).await.map(|()| true),
         }
     };
     match AssertUnwindSafe(turn).catch_unwind().await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(failure)) => Err(RestartCause::Failed(failure.0)),
-        Err(panic) => Err(RestartCause::Panicked(panic_text(&*panic))),
+        Ok(Ok(handled)) => Ok(handled),
+        Ok(Err(Failure::Broken(text))) => Err(Broken::Because(RestartCause::Failed(text))),
+        Ok(Err(Failure::Stranded(_))) => Err(Broken::Stranded),
+        Err(panic) => Err(Broken::Because(panicked(&*panic))),
     }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> String {
+fn panicked(panic: &(dyn Any + Send)) -> RestartCause {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    RestartCause::Panicked(text.unwrap_or_else(|| "a panic without a text".to_owned()))
 }
 
-/// Sends a control message, unless the actor has ended. Control is rare and small; the mailbox's 16 places suffice.
+/// Tells an actor what is wanted. Only changes are told, so that its actix mailbox stays as good as empty.
 #[expect(clippy::disallowed_methods, reason = "control, and only control, travels in the actix mailbox")]
-pub(super) fn control(address: &actix::Addr<Host>, control: Control) {
-    address.do_send(control);
+pub(super) fn tell(address: &actix::Addr<Host>, wanted: Wanted) {
+    address.do_send(wanted);
 }

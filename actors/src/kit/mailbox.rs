@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::actor::{BatchPolicy, Message};
 use super::envelope::{Ack, Envelope};
@@ -33,9 +34,9 @@ pub enum WhenFull {
     Drop,
 }
 
-/// The mailbox is closed; the message comes back.
+/// The message was not accepted; it comes back.
 #[derive(Debug, thiserror::Error)]
-#[error("the mailbox is closed")]
+#[error("the mailbox takes no more messages")]
 pub struct SendError<M>(pub M);
 
 /// A message that was not done when the grace period ended.
@@ -69,6 +70,7 @@ pub(super) struct Core<M: Message> {
     slots: Mutex<Slots<M>>,
     /// Something came in, came back, or the end is near.
     changed: Notify,
+    closing: CancellationToken,
     observer: Arc<dyn Observer>,
 }
 
@@ -78,9 +80,10 @@ impl<M: Message> Core<M> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, message: M) {
-        self.lock().push(Arc::new(message), 1, Instant::now());
+    fn push(&self, message: M) -> Result<(), M> {
+        self.lock().push(message, Instant::now())?;
         self.changed.notify_one();
+        Ok(())
     }
 
     pub(super) fn settle(&self, envelope: &Envelope<M>) -> Ack {
@@ -109,31 +112,27 @@ impl<M: Message> Core<M> {
     }
 
     pub(super) fn give_back(&self, envelope: &Envelope<M>) {
-        let fate = self.lock().give_back(envelope.slot, envelope.delivery, Instant::now(), true);
-        self.report(&fate, &envelope.message);
-    }
-
-    fn release(&self, mut envelope: Envelope<M>) {
-        *envelope.settled.get_mut() = true;
-        let fate = self.lock().give_back(envelope.slot, envelope.delivery, Instant::now(), false);
-        self.report(&fate, &envelope.message);
-    }
-
-    fn report(&self, fate: &Fate, message: &M) {
+        let (fate, closed) = {
+            let mut slots = self.lock();
+            (slots.give_back(envelope.slot, envelope.delivery, Instant::now()), slots.closed)
+        };
+        let message = &envelope.message;
         match fate {
             Fate::Refused => return,
-            Fate::Returned { attempt } => self.observer.returned(self.name, message.kind(), *attempt),
+            Fate::Released => {}
+            Fate::Returned { attempt } => self.observer.returned(self.name, message.kind(), attempt),
             Fate::Died { attempts, reason } => {
-                self.observer.dead_letter(self.name, &message.subject(), *attempts, reason);
+                self.observer.dead_letter(self.name, &message.subject(), attempts, &reason);
             }
             Fate::Unburied => {
                 tracing::error!(mailbox = self.name, message = message.subject(), "burial of a dead letter failed");
             }
         }
         // Whoever waits may take it; at the end of a drain all must look again.
-        self.changed.notify_one();
-        if self.lock().closed {
+        if closed {
             self.changed.notify_waiters();
+        } else {
+            self.changed.notify_one();
         }
     }
 }
@@ -155,6 +154,7 @@ impl<M: Message> Mailbox<M> {
             room: Semaphore::new(limits.capacity.clamp(1, Semaphore::MAX_PERMITS)),
             slots: Mutex::new(Slots::new(limits.attempts_max)),
             changed: Notify::new(),
+            closing: CancellationToken::new(),
             observer,
         }))
     }
@@ -176,6 +176,7 @@ impl<M: Message> Mailbox<M> {
     pub fn close(&self) {
         self.0.lock().closed = true;
         self.0.room.close();
+        self.0.closing.cancel();
         self.0.changed.notify_waiters();
     }
 
@@ -190,6 +191,11 @@ impl<M: Message> Mailbox<M> {
             dead_letters: slots.totals.buried,
             refused: slots.totals.refused,
         }
+    }
+
+    /// The messages that are not done.
+    pub fn unfinished(&self) -> Vec<Arc<M>> {
+        self.0.lock().leftovers().into_iter().map(|(_, message, ..)| message).collect()
     }
 
     /// What is not done, in the order in which it was accepted.
@@ -219,27 +225,37 @@ impl<M: Message> Clone for Edge<M> {
 }
 
 impl<M: Message> Edge<M> {
-    /// Sends; on a `Wait` edge waits for room. On a `Drop` edge a message that finds no room is dropped and counted,
-    /// and that is not an error.
+    /// Sends; on a `Wait` edge waits for room. A message is accepted (and then never lost) or comes back.
     ///
     /// # Errors
-    /// The mailbox is closed and the edge is a `Wait` edge.
+    /// The mailbox is closed; or, on a `Drop` edge, it is full: the message is dropped here, and counted.
     pub async fn send(&self, message: M) -> Result<(), SendError<M>> {
+        let mut waited = None;
         match self.core.room.try_acquire() {
             Ok(permit) => permit.forget(),
-            Err(_) if self.when_full == WhenFull::Drop => {
-                self.core.observer.dropped(self.core.name, message.kind());
-                return Ok(());
-            }
+            Err(_) if self.when_full == WhenFull::Drop => return self.refused(message),
             Err(_) => {
                 let asked_at = Instant::now();
-                let Ok(permit) = self.core.room.acquire().await else { return Err(SendError(message)) };
+                let Ok(permit) = self.core.room.acquire().await else { return self.refused(message) };
                 permit.forget();
-                self.core.observer.backpressure(self.core.name, message.kind(), asked_at.elapsed());
+                waited = Some(asked_at.elapsed());
             }
         }
-        self.core.push(message);
+        let kind = message.kind();
+        if let Err(message) = self.core.push(message) {
+            return self.refused(message);
+        }
+        if let Some(waited) = waited {
+            self.core.observer.backpressure(self.core.name, kind, waited);
+        }
         Ok(())
+    }
+
+    fn refused(&self, message: M) -> Result<(), SendError<M>> {
+        if self.when_full == WhenFull::Drop {
+            self.core.observer.dropped(self.core.name, message.kind());
+        }
+        Err(SendError(message))
     }
 }
 
@@ -253,6 +269,11 @@ impl<M: Message> Clone for Inbox<M> {
 }
 
 impl<M: Message> Inbox<M> {
+    /// No more messages come in: as [`Mailbox::close`].
+    pub(super) fn close(&self) {
+        Mailbox(Arc::clone(&self.0)).close();
+    }
+
     pub fn join(&self) -> Consumer<M> {
         Consumer { id: self.0.lock().join(), core: Arc::clone(&self.0) }
     }
@@ -275,7 +296,7 @@ impl<M: Message> Consumer<M> {
             changed.as_mut().enable();
             match self.take(permits, batch) {
                 Taken::Drained => return false,
-                Taken::Nothing => changed.await,
+                Taken::Nothing | Taken::Blocked => changed.await,
                 Taken::Alone => return true,
                 Taken::Some => break,
             }
@@ -290,11 +311,20 @@ impl<M: Message> Consumer<M> {
         while batch.len() < permits {
             let mut changed = pin!(self.core.changed.notified());
             changed.as_mut().enable();
-            if self.take(permits, batch) == Taken::Some {
-                continue;
-            }
-            if self.core.lock().closed || tokio::time::timeout_at(until, changed).await.is_err() {
-                return;
+            match self.take(permits, batch) {
+                Taken::Some | Taken::Alone => {}
+                Taken::Drained => return,
+                Taken::Blocked => {
+                    // A suspect waits for empty hands: ours will be after this turn, another consumer's may be now.
+                    self.core.changed.notify_one();
+                    return;
+                }
+                Taken::Nothing if self.core.lock().closed => return,
+                Taken::Nothing => {
+                    if tokio::time::timeout_at(until, changed).await.is_err() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -322,7 +352,11 @@ impl<M: Message> Consumer<M> {
             }
             return if alone { Taken::Alone } else { Taken::Some };
         }
-        if drained { Taken::Drained } else { Taken::Nothing }
+        match (drained, more) {
+            (true, _) => Taken::Drained,
+            (false, true) => Taken::Blocked,
+            (false, false) => Taken::Nothing,
+        }
     }
 
     fn envelope(&self, handout: Handout<M>, now: Instant) -> Envelope<M> {
@@ -346,11 +380,20 @@ impl<M: Message> Consumer<M> {
         self.core.lock().blame(self.id, Arc::from(reason));
     }
 
-    /// Gives back without blame what was taken but not begun.
+    /// The turn with the batch in hand begins: from now on its failure is the batch's.
+    pub(super) fn begin(&self) {
+        self.core.lock().begin(self.id);
+    }
+
+    /// Gives back without blame.
     pub(super) fn release(&self, batch: &mut Vec<Envelope<M>>) {
-        for envelope in batch.drain(..) {
-            self.core.release(envelope);
-        }
+        self.core.lock().absolve(self.id);
+        batch.clear();
+    }
+
+    /// Resolves when the mailbox is closed.
+    pub(super) async fn closed(&self) {
+        self.core.closing.cancelled().await;
     }
 }
 
@@ -366,5 +409,56 @@ enum Taken {
     /// A suspect: nothing else may join it.
     Alone,
     Nothing,
+    /// There is something, but not for hands that hold others.
+    Blocked,
     Drained,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::observer::Silent;
+    use super::*;
+
+    #[derive(Debug)]
+    struct Number(u64);
+
+    impl Message for Number {
+        fn kind(&self) -> &'static str {
+            "number"
+        }
+        fn subject(&self) -> String {
+            self.0.to_string()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_suspect_reaches_an_idle_consumer_although_another_one_lingers() {
+        let limits = MailboxLimits { capacity: 8, attempts_max: 3 };
+        let mailbox: Mailbox<Number> = Mailbox::new("linger", limits, Arc::new(Silent));
+        let edge = mailbox.edge(WhenFull::Wait);
+        for number in 0..2 {
+            edge.send(Number(number)).await.unwrap();
+        }
+        let (lingering, idle, failing) = (mailbox.inbox().join(), mailbox.inbox().join(), mailbox.inbox().join());
+        let mut suspect = Vec::new();
+        assert!(failing.receive(BatchPolicy::ONE, &mut suspect).await);
+        failing.begin();
+        let lingers = tokio::spawn(async move {
+            let mut batch = Vec::new();
+            let policy = BatchPolicy { messages_max: 2, linger: Duration::from_secs(60) };
+            lingering.receive(policy, &mut batch).await;
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let takes = tokio::spawn(async move {
+            let mut batch = Vec::new();
+            idle.receive(BatchPolicy::ONE, &mut batch).await;
+            batch[0].0
+        });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        drop(suspect);
+        let taken = tokio::time::timeout(Duration::from_secs(1), takes).await.expect("the idle one takes it at once");
+        assert_eq!(taken.unwrap(), 0);
+        lingers.abort();
+    }
 }

@@ -39,7 +39,7 @@ impl RestartPolicy {
     }
 }
 
-/// The restarts of one child inside the sliding window.
+/// The restarts of one child inside the sliding window, since it last worked.
 #[derive(Debug)]
 pub struct RestartBudget {
     policy: RestartPolicy,
@@ -49,6 +49,11 @@ pub struct RestartBudget {
 impl RestartBudget {
     pub fn new(policy: RestartPolicy) -> Self {
         Self { policy, restarts: VecDeque::new() }
+    }
+
+    /// The child has worked since: what was spent before no longer counts.
+    pub fn recover(&mut self) {
+        self.restarts.clear();
     }
 
     /// Books one restart and says how long to wait before it; `None` where the budget is spent.

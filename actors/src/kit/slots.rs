@@ -6,9 +6,9 @@
 //!   acceptance.
 //! - Taken, it moves into a slot under a delivery number of its own. Acknowledging is a compare-and-swap on (slot,
 //!   delivery): once the slot was given back, a late acknowledgement finds another number and is refused.
-//! - A message that came back is a suspect: it is handed out alone. Where several were in hand when their actor failed,
-//!   none is charged; one that failed alone is charged an attempt. Out of attempts it is dead: handed out once more, to
-//!   be buried.
+//! - A message that came back from a turn is a suspect: it is handed out alone. Where several were in hand when their
+//!   actor failed, none is charged; one that failed alone is charged an attempt. Out of attempts it is dead: handed out
+//!   once more, to be buried. One that came back before its turn had begun is no suspect.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(super) struct Item<M> {
     /// When it last began to wait: accepted, or given back.
     pub enqueued_at: Instant,
     pub last_failure: Option<FailedAttempt>,
+    /// A suspect: nothing else may be in hand with it.
+    pub alone: bool,
     pub dead: bool,
 }
 
@@ -40,6 +42,8 @@ struct Slot<M> {
 #[derive(Default)]
 struct Holder {
     in_hand: usize,
+    /// The turn with what is in hand has begun: only then can its failure be theirs.
+    begun: bool,
     /// Set by the first message that comes back: was it the only one in hand? Holds until the hand is empty.
     failed_alone: Option<bool>,
     reason: Option<Arc<str>>,
@@ -64,6 +68,8 @@ pub(super) struct Handout<M> {
 pub(super) enum Fate {
     /// The slot was not its any more.
     Refused,
+    /// It came back before its turn had begun, or through no fault of the turn.
+    Released,
     Returned {
         attempt: u32,
     },
@@ -113,18 +119,24 @@ impl<M> Slots<M> {
         }
     }
 
-    pub(super) fn push(&mut self, message: Arc<M>, attempt: u32, now: Instant) {
+    /// Refused where the mailbox is closed: whoever drains it has seen its end already.
+    pub(super) fn push(&mut self, message: M, now: Instant) -> Result<(), M> {
+        if self.closed {
+            return Err(message);
+        }
         let sequence = self.totals.accepted;
         self.totals.accepted += 1;
         self.queue.push_back(Item {
-            message,
+            message: Arc::new(message),
             sequence,
-            attempt: attempt.max(1),
+            attempt: 1,
             accepted_at: now,
             enqueued_at: now,
             last_failure: None,
+            alone: false,
             dead: false,
         });
+        Ok(())
     }
 
     pub(super) fn join(&mut self) -> usize {
@@ -144,6 +156,16 @@ impl<M> Slots<M> {
         }
     }
 
+    /// The turn with what this consumer has in hand begins.
+    pub(super) fn begin(&mut self, consumer: usize) {
+        self.holders[consumer].begun = true;
+    }
+
+    /// What this consumer has in hand comes back without blame.
+    pub(super) fn absolve(&mut self, consumer: usize) {
+        self.holders[consumer].begun = false;
+    }
+
     /// What the next messages to come back from this consumer are charged with.
     pub(super) fn blame(&mut self, consumer: usize, reason: Arc<str>) {
         self.holders[consumer].reason = Some(reason);
@@ -154,7 +176,7 @@ impl<M> Slots<M> {
     pub(super) fn take(&mut self, consumer: usize, now: Instant) -> Option<(Handout<M>, bool)> {
         let (item, from_queue) = match self.returned.first_key_value() {
             // A suspect goes to empty hands only, and any idle consumer will do.
-            Some(_) if self.holders[consumer].in_hand > 0 => return None,
+            Some((_, item)) if item.alone && self.holders[consumer].in_hand > 0 => return None,
             Some((&sequence, _)) => (self.returned.remove(&sequence)?, false),
             None => (self.queue.pop_front()?, true),
         };
@@ -169,7 +191,7 @@ impl<M> Slots<M> {
             enqueued_at: item.enqueued_at,
             last_failure: item.last_failure.clone(),
             dead: item.dead,
-            alone: !from_queue,
+            alone: item.alone,
         };
         let held = Some(Slot { item, delivery: self.delivery, consumer, taken_at: now });
         if slot == self.slots.len() {
@@ -180,7 +202,7 @@ impl<M> Slots<M> {
         let holder = &mut self.holders[consumer];
         holder.in_hand += 1;
         if holder.in_hand == 1 {
-            holder.failed_alone = None;
+            *holder = Holder { in_hand: 1, ..Holder::default() };
         }
         Some((handout, from_queue))
     }
@@ -200,17 +222,17 @@ impl<M> Slots<M> {
         true
     }
 
-    /// Takes a message back from its consumer: blamed for a failure, or released without blame.
-    pub(super) fn give_back(&mut self, slot: usize, delivery: u64, now: Instant, blamed: bool) -> Fate {
+    /// Takes a message back from its consumer: for a turn that had begun, as its failure.
+    pub(super) fn give_back(&mut self, slot: usize, delivery: u64, now: Instant) -> Fate {
         let Some(held) = self.vacate(slot, delivery) else { return Fate::Refused };
         let holder = &mut self.holders[held.consumer];
+        let begun = holder.begun;
         let alone = *holder.failed_alone.get_or_insert(holder.in_hand == 1);
         let reason = holder.reason.clone().unwrap_or_else(|| Arc::from("the actor was killed"));
         self.put_down(held.consumer);
-        if !blamed {
-            let attempt = held.item.attempt;
+        if !begun {
             self.returned.insert(held.item.sequence, Item { enqueued_at: now, ..held.item });
-            return Fate::Returned { attempt };
+            return Fate::Released;
         }
         if held.item.dead {
             self.totals.buried += 1;
@@ -228,6 +250,7 @@ impl<M> Slots<M> {
             handling: now.duration_since(taken_at),
         };
         item.enqueued_at = now;
+        item.alone = true;
         let attempts = item.attempt;
         if alone {
             item.last_failure = Some(failure);
@@ -295,7 +318,7 @@ mod tests {
 
     fn filled(count: u64) -> Slots<u64> {
         let mut slots = Slots::new(3);
-        (0..count).for_each(|number| slots.push(Arc::new(number), 1, now()));
+        (0..count).for_each(|number| slots.push(number, now()).unwrap());
         slots
     }
 
@@ -304,7 +327,8 @@ mod tests {
         let mut slots = filled(1);
         let consumer = slots.join();
         let (first, _) = slots.take(consumer, now()).unwrap();
-        assert!(matches!(slots.give_back(first.slot, first.delivery, now(), true), Fate::Returned { attempt: 2 }));
+        slots.begin(consumer);
+        assert!(matches!(slots.give_back(first.slot, first.delivery, now()), Fate::Returned { attempt: 2 }));
         let (second, _) = slots.take(consumer, now()).unwrap();
         assert_eq!(second.slot, first.slot, "the slot is used again, under another delivery number");
         assert!(!slots.settle(first.slot, first.delivery));
@@ -319,8 +343,9 @@ mod tests {
         let (one, two) = (slots.join(), slots.join());
         let held: Vec<_> = (0..3).map(|_| slots.take(one, now()).unwrap().0).collect();
         let (other, _) = slots.take(two, now()).unwrap();
+        slots.begin(one);
         for handout in &held {
-            slots.give_back(handout.slot, handout.delivery, now(), true);
+            slots.give_back(handout.slot, handout.delivery, now());
         }
         assert!(slots.take(two, now()).is_none(), "hands that are not empty get no suspect, and nothing overtakes it");
         slots.settle(other.slot, other.delivery);
@@ -330,6 +355,20 @@ mod tests {
             slots.settle(handout.slot, handout.delivery);
         }
         assert_eq!(slots.take(two, now()).unwrap().0.sequence, 4);
+    }
+
+    #[test]
+    fn what_was_not_begun_comes_back_without_blame_and_in_company() {
+        let mut slots = filled(2);
+        let (one, two) = (slots.join(), slots.join());
+        for (handout, _) in [slots.take(one, now()).unwrap(), slots.take(one, now()).unwrap()] {
+            assert!(matches!(slots.give_back(handout.slot, handout.delivery, now()), Fate::Released));
+        }
+        let again = [slots.take(two, now()).unwrap().0, slots.take(two, now()).unwrap().0];
+        assert_eq!(
+            again.map(|handout| (handout.sequence, handout.attempt, handout.alone)),
+            [(0, 1, false), (1, 1, false)]
+        );
     }
 
     /// Random consumers take, acknowledge, fail, release and leave; the books must balance after every step.
@@ -345,7 +384,7 @@ mod tests {
                 let at = random.usize(0..consumers.len());
                 match random.u32(0..10) {
                     0..3 => {
-                        slots.push(Arc::new(pushed), 1, now());
+                        slots.push(pushed, now()).unwrap();
                         pushed += 1;
                     }
                     3..6 => {
@@ -363,15 +402,23 @@ mod tests {
                     }
                     _ => {
                         // The whole actor fails, or is stopped, and another one takes its place.
-                        let blamed = random.bool();
                         let (id, held) = std::mem::take(&mut consumers[at]);
+                        if random.bool() {
+                            slots.begin(id);
+                        }
+                        // Its own end and that of what it holds come in either order.
+                        let leaves_first = random.bool();
+                        if leaves_first {
+                            slots.leave(id);
+                        }
                         for handout in held {
-                            if matches!(slots.give_back(handout.slot, handout.delivery, now(), blamed), Fate::Unburied)
-                            {
+                            if matches!(slots.give_back(handout.slot, handout.delivery, now()), Fate::Unburied) {
                                 *ended.entry(*handout.message).or_default() += 1;
                             }
                         }
-                        slots.leave(id);
+                        if !leaves_first {
+                            slots.leave(id);
+                        }
                         consumers[at] = (slots.join(), Vec::new());
                     }
                 }

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::Actor as _;
 use actix_rt::Arbiter;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::actor::Actor;
-use super::host::{Control, Exit, Host, control};
+use super::host::{Exit, Host, Wanted, tell};
 use super::mailbox::Inbox;
 use super::observer::{Observer, RestartCause};
 use super::restart::{RestartBudget, RestartPolicy};
@@ -38,20 +38,17 @@ pub struct Supervisor {
     placement: Placement,
     observer: Arc<dyn Observer>,
     chance: Arc<Mutex<fastrand::Rng>>,
-    children: Vec<Child>,
+    children: Vec<JoinHandle<()>>,
+    wanted: watch::Sender<Wanted>,
     escalated: watch::Sender<Option<Escalation>>,
-}
-
-struct Child {
-    task: JoinHandle<()>,
-    orders: mpsc::Sender<Control>,
 }
 
 impl Supervisor {
     /// `seed` makes the delays before restarts repeatable.
     pub fn new(placement: Placement, observer: Arc<dyn Observer>, seed: u64) -> Self {
         let chance = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
-        Self { placement, observer, chance, children: Vec::new(), escalated: watch::Sender::new(None) }
+        let (wanted, escalated) = (watch::Sender::default(), watch::Sender::new(None));
+        Self { placement, observer, chance, children: Vec::new(), wanted, escalated }
     }
 
     /// Starts an actor on its inbox. `build` makes each incarnation, on the thread where it will live.
@@ -62,16 +59,15 @@ impl Supervisor {
         policy: RestartPolicy,
         build: impl Fn() -> A + Send + Sync + 'static,
     ) {
-        let (orders, received) = mpsc::channel(4);
         let charge = Charge {
             name: name.into(),
             placement: self.placement,
             observer: Arc::clone(&self.observer),
             chance: Arc::clone(&self.chance),
+            wanted: self.wanted.subscribe(),
             escalated: self.escalated.clone(),
         };
-        let task = actix_rt::spawn(charge.keep_alive(inbox, policy, Arc::new(build), received));
-        self.children.push(Child { task, orders });
+        self.children.push(actix_rt::spawn(charge.keep_alive(inbox, policy, Arc::new(build))));
     }
 
     /// Resolves when a child has been given up.
@@ -86,29 +82,31 @@ impl Supervisor {
         }
     }
 
-    /// Tells every child to take no more messages (or to take them again).
+    /// Whether a child has been given up.
+    pub fn has_escalated(&self) -> bool {
+        self.escalated.borrow().is_some()
+    }
+
+    /// Tells every child, and each of its later incarnations, to take no more messages (or to take them again).
     pub fn pause(&self, paused: bool) {
-        self.order(Control::Pause(paused));
+        self.wanted.send_modify(|wanted| wanted.paused = paused);
     }
 
-    /// Tells every child to end after the turn it is in.
+    /// Tells every child to end after the turn it is in; none is built again.
     pub fn stop(&self) {
-        self.order(Control::Stop);
-    }
-
-    fn order(&self, order: Control) {
-        for child in &self.children {
-            // A child with four orders waiting, or that has ended, needs no fifth.
-            let _ = child.orders.try_send(order);
-        }
+        self.wanted.send_modify(|wanted| wanted.stop = true);
     }
 
     /// Resolves when every child has ended: drained, stopped or given up.
     pub async fn ended(&mut self) {
         for child in &mut self.children {
-            if !child.task.is_finished() {
-                // A supervising task neither panics nor is it aborted.
-                drop((&mut child.task).await);
+            if child.is_finished() {
+                continue;
+            }
+            if let Err(error) = child.await {
+                // Only a panic of the observer, or of what starts threads, can end a supervising task like this.
+                let cause = RestartCause::Panicked(error.to_string());
+                self.escalated.send_replace(Some(Escalation { actor: "supervisor".to_owned(), cause }));
             }
         }
     }
@@ -120,32 +118,43 @@ struct Charge {
     placement: Placement,
     observer: Arc<dyn Observer>,
     chance: Arc<Mutex<fastrand::Rng>>,
+    wanted: watch::Receiver<Wanted>,
     escalated: watch::Sender<Option<Escalation>>,
 }
 
 impl Charge {
     async fn keep_alive<A: Actor>(
-        self,
+        mut self,
         inbox: Inbox<A::Message>,
         policy: RestartPolicy,
         build: Arc<dyn Fn() -> A + Send + Sync>,
-        mut orders: mpsc::Receiver<Control>,
     ) {
         let mut budget = RestartBudget::new(policy);
         let mut home: Option<Arbiter> = None;
         loop {
-            let cause = match self.live(&inbox, Arc::clone(&build), &mut home, &mut orders).await {
+            let cause = match self.live(&inbox, Arc::clone(&build), &mut home).await {
                 Exit::Drained | Exit::Stopped => break,
-                Exit::Broken(cause) => cause,
+                Exit::Broken { cause, worked } => {
+                    // What fails now and then and works in between is held in bounds by its messages' attempts.
+                    if worked {
+                        budget.recover();
+                    }
+                    cause
+                }
             };
             let chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner).f64();
             let Some(delay) = budget.spend(Instant::now(), chance) else {
                 self.observer.gave_up(&self.name, &cause);
+                // Nobody may wait for room in a mailbox that nobody empties.
+                inbox.close();
                 self.escalated.send_replace(Some(Escalation { actor: self.name.clone(), cause }));
                 break;
             };
             self.observer.restarted(&self.name, &cause, delay);
-            tokio::time::sleep(delay).await;
+            let stopped = self.wanted.wait_for(|wanted| wanted.stop);
+            if tokio::time::timeout(delay, stopped).await.is_ok() {
+                break;
+            }
         }
         if let Some(arbiter) = home {
             arbiter.stop();
@@ -154,37 +163,40 @@ impl Charge {
 
     /// One incarnation, from its start to its end.
     async fn live<A: Actor>(
-        &self,
+        &mut self,
         inbox: &Inbox<A::Message>,
         build: Arc<dyn Fn() -> A + Send + Sync>,
         home: &mut Option<Arbiter>,
-        orders: &mut mpsc::Receiver<Control>,
     ) -> Exit {
         let (sender, mut ended) = oneshot::channel();
-        let host = Host::new(inbox.join(), build, sender);
+        let wanted = *self.wanted.borrow_and_update();
+        let host = Host::new(inbox.join(), build, wanted, sender);
         let address = match self.placement {
             Placement::Single => host.start(),
-            Placement::Threads => match self.home(home) {
+            Placement::Threads => match lodge(home) {
                 Ok(arbiter) => Host::start_in_arbiter(&arbiter.handle(), move |_| host),
-                Err(error) => return Exit::Broken(RestartCause::Failed(format!("no thread for it: {error}"))),
+                Err(error) => {
+                    let cause = RestartCause::Failed(format!("no thread for it: {error}"));
+                    return Exit::Broken { cause, worked: false };
+                }
             },
         };
         loop {
             tokio::select! {
-                exit = &mut ended => return exit.unwrap_or(Exit::Broken(RestartCause::Killed)),
-                Some(order) = orders.recv() => control(&address, order),
+                exit = &mut ended => return exit.unwrap_or_else(|_| Exit::killed()),
+                Ok(()) = self.wanted.changed() => tell(&address, *self.wanted.borrow_and_update()),
             }
         }
     }
+}
 
-    /// The Arbiter of this child: kept from one incarnation to the next, unless it has ended.
-    fn home<'a>(&self, home: &'a mut Option<Arbiter>) -> std::io::Result<&'a Arbiter> {
-        if home.as_ref().is_some_and(|arbiter| !arbiter.alive()) {
-            *home = None;
-        }
-        match home {
-            Some(arbiter) => Ok(arbiter),
-            None => Ok(home.insert(Arbiter::try_new()?)),
-        }
+/// The Arbiter of a child: kept from one incarnation to the next, unless it has ended.
+fn lodge(home: &mut Option<Arbiter>) -> std::io::Result<&Arbiter> {
+    if home.as_ref().is_some_and(|arbiter| !arbiter.alive()) {
+        *home = None;
+    }
+    match home {
+        Some(arbiter) => Ok(arbiter),
+        None => Ok(home.insert(Arbiter::try_new()?)),
     }
 }
