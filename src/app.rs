@@ -1,6 +1,6 @@
 //! What every command that runs actors shares: the runtime, the log, the panic hook.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -24,17 +24,23 @@ pub fn init_log() {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(level)).with_writer(std::io::stderr);
     // A second call (tests) keeps the first.
-    let _ = subscriber.with_ansi(colour).with_target(false).without_time().try_init();
+    let _ = subscriber.with_ansi(colour).with_target(false).without_time().log_internal_errors(false).try_init();
 }
 
-/// A panic of an actor is survived: it becomes a line in the log, not a backtrace on the terminal.
+/// A panic of an actor is survived: it becomes a line on standard error, not a backtrace.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
         let payload = info.payload();
-        let text =
-            payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        tracing::error!(thread, place, "panic: {}", text.unwrap_or("without a text"));
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text");
+        // Not through the log: a panic in the hook would end the process.
+        say(&format!("panic in {thread} at {place}: {text}"));
     }));
+}
+
+/// Words for people, on standard error. That nobody reads them is no reason to stop.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::generate::{self, RunError};
+use crate::app;
+use crate::generate;
 use crate::storage;
 use crate::summary::{Format, Status};
 
@@ -79,15 +80,15 @@ impl Cli {
         match self.command {
             Command::Generate(args) => {
                 let options = args.options();
-                let runner = actix_rt::System::with_tokio_rt(crate::app::runtime);
+                let runner = actix_rt::System::with_tokio_rt(app::runtime);
                 let code = match runner.block_on(generate::run(options)) {
                     Ok(Status::Complete) => EXIT_OK,
                     Ok(Status::Failed) => EXIT_FAILED,
                     Ok(Status::Interrupted) => EXIT_INTERRUPTED,
                     Ok(Status::Broken) => EXIT_BROKEN,
                     Err(error) => {
-                        eprintln!("error: {error}");
-                        if matches!(error, RunError::NothingToDo) { EXIT_USAGE } else { EXIT_BROKEN }
+                        app::say(&format!("error: {error}"));
+                        if error.is_usage() { EXIT_USAGE } else { EXIT_BROKEN }
                     }
                 };
                 Ok(ExitCode::from(code))
@@ -114,7 +115,7 @@ impl GenerateArgs {
             workers: self.workers.map_or_else(cores, usize::from),
             worker_timeout: std::time::Duration::from_secs(u64::from(self.worker_timeout)),
             force: self.force,
-            database: self.database,
+            database: if self.database.is_empty() { storage::DEFAULT_URL.to_owned() } else { self.database },
             format: self.format,
             fault: None,
         }

@@ -38,7 +38,7 @@ pub fn render(diagnostic: &Diagnostic, source: Option<&str>, colour: bool) -> St
 }
 
 /// The text as a terminal may see it: a contract must not move the cursor.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
 }
 

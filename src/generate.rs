@@ -10,11 +10,12 @@ use actors::event::{Job, JobFailure, Outcome};
 use actors::generator::{Fault, Message};
 use actors::kit::{Edge, Observer};
 use actors::pipeline::{self, Pipeline, Ports};
-use actors::ports::Clock as _;
+use actors::ports::{Clock as _, TemplateSource as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::app::say;
 use crate::clock::SystemClock;
 use crate::intake::{self, Found, Origin};
 use crate::ledger::Ledger;
@@ -51,12 +52,22 @@ pub enum RunError {
         "no contract found; expected files named contract.yaml (or *.contract.yaml, *_contract.yaml) under the given paths"
     )]
     NothingToDo,
+    /// The template pack is not there, or its manifest cannot be read.
+    #[error("{0}")]
+    Pack(codegen::Diagnostic),
     #[error("{0}")]
     OutputFolder(String),
     #[error("the packages are written but may not be durable: {0}")]
     NotDurable(std::io::Error),
     #[error("the summary cannot be written: {0}")]
     Print(std::io::Error),
+}
+
+impl RunError {
+    /// Whether the command line is at fault.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::NothingToDo | Self::Pack(_))
+    }
 }
 
 /// Runs the command on the current actix System, and prints what it found.
@@ -69,26 +80,46 @@ pub async fn run(options: Options) -> Result<Status, RunError> {
     if found.is_empty() {
         return Err(RunError::NothingToDo);
     }
+    let packs = Arc::new(Packs::new(tokio::runtime::Handle::current()));
+    if let Err(failure) = packs.manifest(&options.pack).await {
+        let fault = failure.diagnostics.into_iter().next();
+        return Err(RunError::Pack(
+            fault.unwrap_or_else(|| codegen::Diagnostic::new(&options.pack, None, "unreadable")),
+        ));
+    }
     let packages = Arc::new(OutputFolder::open(&options.out, options.force).map_err(RunError::OutputFolder)?);
-    let summary = generate(&options, found, &packages, colour).await;
-    packages.finish().map_err(RunError::NotDurable)?;
+    let (summary, clean) = generate(&options, found, packs, &packages, colour).await;
+    let durable = packages.finish(clean);
     let text = match options.format {
         Format::Human => summary.to_text(&options.out.display().to_string()),
         // A summary is numbers and texts: it always has a JSON form.
         Format::Json => serde_json::to_string_pretty(&summary).unwrap_or_default() + "\n",
     };
-    std::io::stdout().write_all(text.as_bytes()).map_err(RunError::Print)?;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads it had enough.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(RunError::Print(error)),
+        _ => {}
+    }
+    durable.map_err(RunError::NotDurable)?;
     Ok(summary.status)
 }
 
-async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFolder>, colour: bool) -> Summary {
+/// The summary, and whether everything that was begun has ended.
+async fn generate(
+    options: &Options,
+    found: Vec<Found>,
+    packs: Arc<Packs>,
+    packages: &Arc<OutputFolder>,
+    colour: bool,
+) -> (Summary, bool) {
     let started = Instant::now();
     let total = found.len();
     let progress = Progress::new(total, options.format == Format::Human);
     let (sender, mut outcomes) = mpsc::channel(256);
     let ledger = Arc::new(Ledger::new(sender));
     let counters = Arc::new(Counters::default());
-    let (config, ports) = wiring(options, Arc::clone(packages), &ledger, &counters).await;
+    let (config, ports) = wiring(options, packs, Arc::clone(packages), &ledger, &counters).await;
+    let interrupt = watch_interrupts();
     let house = Pipeline::start(&config, &ports);
     let tally = house.tally();
     let escalation = house.escalation();
@@ -98,7 +129,7 @@ async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFol
     let mut collector = Collector::default();
     let mut status = Status::Complete;
     let mut refused = feeding.refused;
-    let (mut interrupt, mut escalation) = (Box::pin(interrupted()), Box::pin(escalation));
+    let mut escalation = Box::pin(escalation);
     while collector.ended() < total {
         tokio::select! {
             Some(outcome) = outcomes.recv() => {
@@ -109,7 +140,8 @@ async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFol
                 progress.failed(&source, &failure, colour);
                 collector.fail(&source, failure);
             }
-            () = &mut interrupt => {
+            () = interrupt.cancelled() => {
+                progress.say("interrupted: finishing what is in hand; interrupt again to stop at once");
                 status = Status::Interrupted;
                 break;
             }
@@ -146,7 +178,7 @@ async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFol
         collector.add(&outcome);
     }
     progress.finish();
-    if status == Status::Complete && (!ledger.open().is_empty() || !drained.leftovers.is_empty()) {
+    if status == Status::Complete && !ledger.open().is_empty() {
         status = Status::Broken;
     }
     if status == Status::Complete && collector.has_failures() {
@@ -154,7 +186,7 @@ async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFol
     }
     let unfinished: Vec<String> = ledger.open().iter().map(ToString::to_string).collect();
     let not_begun = total.saturating_sub(collector.ended() + unfinished.len()) as u64;
-    collector.summary(Run {
+    let summary = collector.summary(Run {
         status,
         duration: started.elapsed(),
         workers: options.workers,
@@ -163,11 +195,13 @@ async fn generate(options: &Options, found: Vec<Found>, packages: &Arc<OutputFol
         rows_dropped: tally.dropped.load(Ordering::Relaxed),
         unfinished,
         not_begun,
-    })
+    });
+    (summary, drained.leftovers.is_empty())
 }
 
 async fn wiring(
     options: &Options,
+    packs: Arc<Packs>,
     packages: Arc<OutputFolder>,
     ledger: &Arc<Ledger>,
     counters: &Arc<Counters>,
@@ -179,13 +213,13 @@ async fn wiring(
         Ok(store) => store,
         Err(fault) => {
             // A database fault never fails a generation.
-            eprintln!("warning: {fault}; measurements of this run are not stored");
+            say(&format!("warning: {fault}; measurements of this run are not stored"));
             config.metric_writer.tries_max = 1;
             Arc::new(storage::Unavailable(fault))
         }
     };
     let ports = Ports {
-        templates: Arc::new(Packs::new(tokio::runtime::Handle::current())),
+        templates: packs,
         packages,
         outcomes: Arc::clone(ledger) as _,
         metrics,
@@ -277,24 +311,28 @@ async fn read(origin: Origin, name: String) -> Result<Vec<u8>, JobFailure> {
     })
 }
 
-/// Ctrl-C or SIGTERM. A second one ends the process at once: nothing half-written is visible then either.
-async fn interrupted() {
+/// Watches for Ctrl-C and SIGTERM from now on. The first cancels the token; a second one, whenever it comes, ends the
+/// process at once: nothing half-written is visible then either.
+fn watch_interrupts() -> CancellationToken {
     use tokio::signal::unix::{SignalKind, signal};
+    let token = CancellationToken::new();
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         tracing::warn!("signals cannot be watched: an interrupt will end the run at once");
-        return std::future::pending().await;
+        return token;
     };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    eprintln!("interrupted: finishing what is in hand; interrupt again to stop at once");
+    let first = token.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if first.is_cancelled() {
+                std::process::exit(SECOND_INTERRUPT);
+            }
+            first.cancel();
         }
-        std::process::exit(SECOND_INTERRUPT);
     });
+    token
 }

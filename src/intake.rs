@@ -67,17 +67,26 @@ fn unreadable(name: &str, error: &std::io::Error) -> JobFailure {
 /// Everything under `paths`, in the order of the paths and sorted within each, each file once. Generated packages and
 /// `out` are passed over. Contracts that would become the same package are failures that name each other.
 pub fn discover(paths: &[PathBuf], out: &Path) -> Vec<Found> {
-    let mut found = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     for path in paths {
         if path.as_os_str() == STDIN {
+            // It can be read once only.
+            if found.iter().any(|found| found.name == STDIN_NAME) {
+                continue;
+            }
             let text = read_limited(std::io::stdin().lock(), STDIN_NAME);
             found.push(Found { name: STDIN_NAME.to_owned(), contract: text.map(Origin::Text) });
         } else if path.is_dir() {
             walk(path, out, &mut found);
         } else {
-            let contract = std::fs::metadata(path).map(|_| Origin::File(path.clone()));
             let name = path.display().to_string();
-            found.push(Found { contract: contract.map_err(|error| unreadable(&name, &error)), name });
+            let contract = match std::fs::metadata(path) {
+                Ok(kind) if kind.is_file() => Ok(Origin::File(path.clone())),
+                // A pipe: it gives its text once.
+                Ok(_) => Origin::File(path.clone()).read(&name).map(Origin::Text),
+                Err(error) => Err(unreadable(&name, &error)),
+            };
+            found.push(Found { name, contract });
         }
     }
     let mut seen = BTreeSet::new();
@@ -146,27 +155,41 @@ fn walk_failure(folder: &Path, error: &ignore::Error) -> Found {
     Found { name: at, contract: Err(failure) }
 }
 
+/// How many others a duplicate names.
+const OTHERS_NAMED_MAX: usize = 3;
+
 /// Two contracts of one name would write one package: neither is generated, and both say so.
 fn refuse_clashes(found: &mut [Found]) {
     let mut by_package: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, found) in found.iter().enumerate() {
         let text = found.contract.as_ref().ok().and_then(|origin| origin.read(&found.name).ok());
-        let name = text.as_deref().and_then(codegen::yaml::peek_name);
-        if let Some(package) = name.as_deref().and_then(codegen::python::package_name) {
+        if let Some(package) = text.as_deref().and_then(codegen::peek_package) {
             by_package.entry(package).or_default().push(index);
         }
     }
     for (package, indices) in by_package.into_iter().filter(|(_, indices)| indices.len() > 1) {
-        let names: Vec<String> = indices.iter().map(|&index| found[index].name.clone()).collect();
         for &index in &indices {
-            let others: Vec<&str> =
-                names.iter().filter(|name| **name != found[index].name).map(String::as_str).collect();
-            let fault = format!("the package `{package}` would also be made from {}", others.join(", "));
+            let others = indices.iter().filter(|other| **other != index);
+            let named: Vec<&str> = others.take(OTHERS_NAMED_MAX).map(|&other| found[other].name.as_str()).collect();
+            let more = match indices.len() - 1 - named.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let fault = format!("the package `{package}` would also be made from {}{more}", named.join(", "));
             let help = "give each node a name of its own, or generate them into different folders";
             let diagnostic = Diagnostic::new(found[index].name.clone(), None, fault).help(help);
             found[index].contract = Err(JobFailure::new("duplicate", diagnostic));
         }
     }
+}
+
+/// The text of a contract once more, for a message that shows a line of it; only what can be read again and is not large.
+pub fn reread(name: &str) -> Option<String> {
+    let kind = std::fs::metadata(name).ok().filter(|kind| kind.is_file())?;
+    if kind.len() > INPUT_BYTES_MAX as u64 {
+        return None;
+    }
+    std::fs::read_to_string(name).ok()
 }
 
 #[cfg(test)]
@@ -213,10 +236,13 @@ mod tests {
         write(folder.path(), "a/contract.yaml", "name: node-x\n");
         write(folder.path(), "b/contract.yaml", "node_type: x\nname: 'node_x'\n");
         write(folder.path(), "c/contract.yaml", "name: node_y\n");
+        write(folder.path(), "d/contract.yaml", "x: &n node_z\nname: *n\n");
+        write(folder.path(), "e/contract.yaml", "node_name: node_z\n");
         let found = discover(&[folder.path().to_owned()], Path::new("nowhere"));
         let faults: Vec<_> =
             found.iter().filter_map(|found| found.contract.as_ref().err()).map(JobFailure::message).collect();
-        assert_eq!(faults.len(), 2);
+        assert_eq!(faults.len(), 4);
+        assert!(faults[2].contains("e/contract.yaml") && faults[3].contains("d/contract.yaml"), "{faults:?}");
         assert!(faults[0].contains("b/contract.yaml") && faults[1].contains("a/contract.yaml"), "{faults:?}");
     }
 

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            app::say(&format!("error: {error:#}"));
             ExitCode::from(cli::EXIT_BROKEN)
         }
     }

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use actors::event::{JobFailure, Written};
@@ -44,6 +44,8 @@ struct Folder {
     staged: AtomicU64,
     /// Overwrite edited files, keeping a copy.
     force: bool,
+    /// Which contract each package was made of in this run.
+    sources: Mutex<BTreeMap<String, Arc<str>>>,
 }
 
 impl OutputFolder {
@@ -73,20 +75,29 @@ impl OutputFolder {
             }
         }
         let staging = own.join(format!("staging-{}", std::process::id()));
-        let folder = Folder { path: path.to_owned(), handle, staging, staged: AtomicU64::new(0), force };
+        let folder = Folder {
+            path: path.to_owned(),
+            handle,
+            staging,
+            staged: AtomicU64::new(0),
+            force,
+            sources: Mutex::default(),
+        };
         Ok(Self { inner: Arc::new(folder), runtime: Handle::current() })
     }
 
-    /// Makes everything written so far durable, with one sync of the file system, and removes what was only needed
-    /// meanwhile.
+    /// Makes everything written so far durable, with one sync of the file system. After a `clean` end, with nobody writing
+    /// any more, what was only needed meanwhile is removed too; else the next run does it.
     ///
     /// # Errors
     /// The file system could not be synced.
-    pub fn finish(&self) -> io::Result<()> {
+    pub fn finish(&self, clean: bool) -> io::Result<()> {
         let folder = &self.inner;
-        let _ = fs::remove_dir_all(&folder.staging);
-        // Stays where there is something else in it.
-        let _ = fs::remove_dir(folder.path.join(OWN_FOLDER));
+        if clean {
+            let _ = fs::remove_dir_all(&folder.staging);
+            // Stays where there is something else in it.
+            let _ = fs::remove_dir(folder.path.join(OWN_FOLDER));
+        }
         sync(&folder.handle)
     }
 }
@@ -154,6 +165,7 @@ struct Changes<'a> {
 impl Folder {
     fn write(&self, package: &Package) -> Result<Written, JobFailure> {
         let started = Instant::now();
+        self.claim(package)?;
         let target = self.path.join(&package.name);
         let written = match fs::symlink_metadata(&target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.create(package, &target),
@@ -168,12 +180,25 @@ impl Folder {
         written.map(|files_written| Written { files, files_written, bytes, duration: started.elapsed() })
     }
 
+    /// One contract for each package in a run, whatever the intake has seen.
+    fn claim(&self, package: &Package) -> Result<(), JobFailure> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = sources.entry(package.name.clone()).or_insert_with(|| Arc::clone(&package.source));
+        if *first == package.source {
+            return Ok(());
+        }
+        let fault = format!("the package `{}` was already made from {first}", package.name);
+        let help = "give each node a name of its own, or generate them into different folders";
+        Err(JobFailure::new("duplicate", Diagnostic::new(&*package.source, None, fault).help(help)))
+    }
+
     /// A package that was not there: staged, then visible as a whole.
     fn create(&self, package: &Package, target: &Path) -> Result<u32, JobFailure> {
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let staged = self.staging.join(number.to_string());
         let made = (|| {
-            fs::create_dir_all(&staged)?;
+            fs::create_dir_all(&self.staging)?;
+            fs::create_dir(&staged)?;
             // Sorted by path: the files of a folder follow each other, so that each folder is made once or twice.
             let mut folder = "";
             for file in &package.files {
@@ -213,16 +238,19 @@ impl Folder {
             return Ok(0);
         }
         let done = (|| {
+            keep_pending(&mut manifest, target);
             manifest.pending = after.files.clone();
             self.replace(&target.join(FILE_NAME), &manifest.to_bytes())?;
             for path in &changes.edited {
                 self.keep_copy(package, path)?;
             }
-            for file in &changes.write {
-                self.replace(&target.join(&file.path), file.content.as_bytes())?;
-            }
+            // First what leaves: a folder may take the place of a file, and the other way round.
             for path in &changes.remove {
                 fs::remove_file(target.join(path))?;
+                remove_empty_folders(target, path);
+            }
+            for file in &changes.write {
+                self.replace(&target.join(&file.path), file.content.as_bytes())?;
             }
             self.replace(&target.join(FILE_NAME), &after.to_bytes())
         })();
@@ -236,8 +264,12 @@ impl Folder {
             fs::create_dir_all(parent)?;
         }
         fs::create_dir_all(&self.staging)?;
-        let mut file = tempfile::Builder::new().permissions(new_file_permissions(path)).tempfile_in(&self.staging)?;
+        let mut file = tempfile::Builder::new().permissions(NEW_FILE.into_permissions()).tempfile_in(&self.staging)?;
         file.write_all(content)?;
+        if let Ok(found) = fs::metadata(path) {
+            // The mode asked for went through the umask; one that a file has already is kept as it is.
+            file.as_file().set_permissions(found.permissions())?;
+        }
         file.persist(path).map(drop).map_err(|error| error.error)
     }
 
@@ -253,10 +285,35 @@ impl Folder {
     }
 }
 
-/// The permissions a replaced file keeps, or those of any new file.
-fn new_file_permissions(path: &Path) -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::metadata(path).map_or_else(|_| fs::Permissions::from_mode(0o666), |found| found.permissions())
+/// The mode of a new file, before the umask.
+struct Mode(u32);
+
+const NEW_FILE: Mode = Mode(0o666);
+
+impl Mode {
+    fn into_permissions(self) -> fs::Permissions {
+        std::os::unix::fs::PermissionsExt::from_mode(self.0)
+    }
+}
+
+/// What an earlier, interrupted update had written stays ours under the next one's journal.
+fn keep_pending(manifest: &mut Manifest, target: &Path) {
+    for (path, written) in std::mem::take(&mut manifest.pending) {
+        if fs::read(target.join(&path)).is_ok_and(|content| hash(&content) == written) {
+            manifest.files.insert(path, written);
+        }
+    }
+}
+
+/// Removes the folders on the way to a removed file, as far as they are empty.
+fn remove_empty_folders(target: &Path, path: &str) {
+    let mut folder = path;
+    while let Some((parent, _)) = folder.rsplit_once('/') {
+        if fs::remove_dir(target.join(parent)).is_err() {
+            return;
+        }
+        folder = parent;
+    }
 }
 
 fn changes<'a>(package: &'a Package, target: &Path, manifest: &Manifest) -> Result<Changes<'a>, JobFailure> {
@@ -275,13 +332,33 @@ fn changes<'a>(package: &'a Package, target: &Path, manifest: &Manifest) -> Resu
         let planned = package.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok();
         if !planned
             && !changes.remove.contains(path)
-            && let Some(content) = read_own(target, path)?
+            && let Ok(Some(content)) = read_own(target, path)
             && manifest.is_ours(path, &hash(&content))
         {
             changes.remove.push(path.clone());
         }
     }
-    Ok(changes)
+    match package.files.iter().find_map(|file| in_the_way(target, &file.path, &changes.remove)) {
+        Some(other) => Err(conflict(&other, "is in the way of a generated file", "move it away, then run again")),
+        None => Ok(changes),
+    }
+}
+
+/// What stands in the place of a file that is to be written, or of a folder on its way, and is not about to leave.
+fn in_the_way(target: &Path, path: &str, leaving: &[String]) -> Option<PathBuf> {
+    let leaves = |path: &str| leaving.iter().any(|leaving| leaving == path);
+    for (end, _) in path.match_indices('/') {
+        let folder = target.join(&path[..end]);
+        if folder.is_file() && !leaves(&path[..end]) {
+            return Some(folder);
+        }
+    }
+    let place = target.join(path);
+    let inside = |entry: &Path| entry.strip_prefix(target).ok().and_then(Path::to_str).is_some_and(leaves);
+    let stays = |folder: &Path| {
+        ignore::Walk::new(folder).flatten().any(|entry| entry.path().is_file() && !inside(entry.path()))
+    };
+    (place.is_dir() && stays(&place)).then_some(place)
 }
 
 /// Reads a file of the package; `None` where it is missing. Refuses to follow a link out of the package.
@@ -298,9 +375,15 @@ fn read_own(target: &Path, path: &str) -> Result<Option<Vec<u8>>, JobFailure> {
                 ));
             }
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A file in the place of a folder: what was looked for is not there.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             Err(error) => return Err(io_failure(&place, &error)),
         }
+    }
+    if place.is_dir() {
+        return Ok(None);
     }
     fs::read(&place).map(Some).map_err(|error| io_failure(&place, &error))
 }

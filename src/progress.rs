@@ -3,7 +3,8 @@
 use actors::event::JobFailure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::diagnostics;
+use crate::app::say;
+use crate::{diagnostics, intake};
 
 /// Diagnostics shown of one contract.
 const SHOWN_MAX: usize = 20;
@@ -31,20 +32,21 @@ impl Progress {
     }
 
     pub fn failed(&self, source: &str, failure: &JobFailure, colour: bool) {
-        let text = std::fs::read_to_string(source).ok();
+        let shows_line = |diagnostic: &codegen::Diagnostic| diagnostic.place.is_some() && diagnostic.file == source;
+        let text = failure.diagnostics.iter().any(shows_line).then(|| intake::reread(source)).flatten();
         for diagnostic in failure.diagnostics.iter().take(SHOWN_MAX) {
             let own = text.as_deref().filter(|_| diagnostic.file == source);
             self.say(&diagnostics::render(diagnostic, own, colour));
         }
         if let Some(more) = failure.diagnostics.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
-            self.say(&format!("{source}: {more} more faults"));
+            self.say(&diagnostics::printable(&format!("{source}: {more} more faults")));
         }
         self.bar.inc(1);
     }
 
     /// A line above the bar.
     pub fn say(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}\n"));
+        self.bar.suspend(|| say(&format!("{line}\n")));
     }
 
     pub fn finish(&self) {

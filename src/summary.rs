@@ -235,6 +235,9 @@ impl Summary {
         if let Some(rate) = self.cache_hit_rate {
             writeln!(text, "  cache       {:.1} % of the templates came from the cache", rate * 100.0)?;
         }
+        if self.status == Status::Broken {
+            writeln!(text, "  broken      accepted work was left undone: see the messages above")?;
+        }
         self.write_incidents(text)
     }
 

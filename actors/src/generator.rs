@@ -152,7 +152,7 @@ impl Generator {
     fn timed_out(&self, job: &Job) -> JobFailure {
         let seconds = self.config.timeout.as_secs_f64();
         let message = format!("generation took longer than {seconds} s and was stopped");
-        let help = "raise parallel_generation.worker_timeout_seconds, or split the contract";
+        let help = "give it more time (--worker-timeout), or split the contract";
         JobFailure::new("timeout", Diagnostic::new(&*job.source, None, message).help(help))
     }
 

@@ -109,7 +109,10 @@ impl MetricWriter {
             };
             tries += 1;
             if tries >= self.config.tries_max {
-                tracing::warn!(%error, rows = count, tries, "metric rows dropped: the store does not take them");
+                // Told once; the count is in the summary.
+                if self.tally.dropped.load(Ordering::Relaxed) == 0 {
+                    tracing::warn!(%error, rows = count, tries, "metric rows dropped: the store does not take them");
+                }
                 self.tally.drop_rows(rows.len());
                 return;
             }
@@ -132,6 +135,10 @@ impl kit::Actor for MetricWriter {
         let rows: Vec<Row> = rows.collect();
         self.flush(&rows).await;
         Ok(())
+    }
+
+    async fn drained(&mut self) {
+        self.store.close().await;
     }
 
     async fn bury(&mut self, letter: DeadLetter<'_, Message>) -> Result<(), Failure> {

@@ -68,6 +68,9 @@ pub struct Ports {
 const METRIC_CAPACITY: usize = 4_096;
 const COMMIT_BATCH_MAX: usize = 64;
 
+/// How long the metric writer may take for the rows that are left.
+const METRIC_GRACE: Duration = Duration::from_secs(5);
+
 /// How long a turn may still take after the grace period.
 const LAST_TURN: Duration = Duration::from_secs(1);
 
@@ -97,7 +100,7 @@ struct Leaves {
 /// How a drain went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drained {
-    /// What was not done when the grace period ended; empty after a clean drain.
+    /// Events that were not done when the grace period ended; empty after a clean drain.
     pub leftovers: Vec<Leftover>,
 }
 
@@ -159,8 +162,10 @@ impl Pipeline {
             self.leaves.committer.ended().await;
             self.mailboxes.template_cache.close();
             self.leaves.template_cache.ended().await;
+            // Measurements may not hold up the end of the work that they measure.
             self.mailboxes.metric_writer.close();
-            self.leaves.metric_writer.ended().await;
+            let _ = tokio::time::timeout(METRIC_GRACE, self.leaves.metric_writer.ended()).await;
+            self.leaves.metric_writer.stop();
         });
         if in_time.await.is_err() {
             self.mailboxes.close();
@@ -209,8 +214,7 @@ impl Mailboxes {
     }
 
     fn leftovers(&self) -> Vec<Leftover> {
-        let events = self.generator.leftovers().into_iter().chain(self.committer.leftovers());
-        events.chain(self.template_cache.leftovers()).chain(self.metric_writer.leftovers()).collect()
+        self.generator.leftovers().into_iter().chain(self.committer.leftovers()).collect()
     }
 }
 

@@ -73,6 +73,9 @@ pub trait MetricStore: Send + Sync + 'static {
     /// # Errors
     /// Nothing of the batch is known to be stored.
     async fn write(&self, rows: &[Row]) -> Result<(), StoreDown>;
+
+    /// Nothing more will be written.
+    async fn close(&self) {}
 }
 
 /// Time and ids.

@@ -17,7 +17,7 @@ use crate::yaml;
 
 pub use handlers::{Call, Route, Routing};
 pub use machine::{ANY_STATE, State, StateMachine, Transition};
-pub use name::NodeKind;
+pub use name::{NodeKind, peek_package};
 use reader::Reader;
 use schema::{ClassRef, Definition, Shape};
 pub use sections::{Dependency, FeatureFlag, IoField, Note, Operation, Retry, Step, Topic};

@@ -20,7 +20,7 @@ pub mod diagnostic;
 pub mod failure;
 mod nearest;
 pub mod pack;
-mod path;
+pub mod path;
 pub mod plan;
 pub mod python;
 pub mod render;
@@ -28,7 +28,7 @@ pub mod templates;
 pub mod yaml;
 
 pub use check::check;
-pub use contract::{Contract, NodeKind};
+pub use contract::{Contract, NodeKind, peek_package};
 pub use diagnostic::{Diagnostic, Place};
 pub use failure::Failure;
 pub use pack::Pack;

@@ -14,7 +14,7 @@ const PATH_BYTES_MAX: usize = 1024;
 const DEVICES: &[&str] = &["con", "prn", "aux", "nul", "conin$", "conout$"];
 
 /// Why `path` may not be written, or read as the name of a template. None where it may.
-pub(crate) fn refusal(path: &str) -> Option<&'static str> {
+pub fn refusal(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         return Some("it is empty");
     }

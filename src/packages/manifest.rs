@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use codegen::path::refusal;
 use serde::{Deserialize, Serialize};
 
 pub const FILE_NAME: &str = ".omninode.json";
@@ -42,10 +43,14 @@ impl Manifest {
         };
         let manifest: Self =
             serde_json::from_slice(&bytes).map_err(|error| format!("{FILE_NAME} is damaged: {error}"))?;
-        if manifest.format == FORMAT {
-            Ok(Some(manifest))
-        } else {
-            Err(format!("{FILE_NAME} has format {}, expected {FORMAT}", manifest.format))
+        if manifest.format != FORMAT {
+            return Err(format!("{FILE_NAME} has format {}, expected {FORMAT}", manifest.format));
+        }
+        // Its paths are deleted and replaced: one that leads out of the package was not written by us.
+        let paths = manifest.files.keys().chain(manifest.pending.keys());
+        match paths.filter_map(|path| Some((path, refusal(path)?))).next() {
+            Some((path, why)) => Err(format!("{FILE_NAME} names `{}`: {why}", path.escape_debug())),
+            None => Ok(Some(manifest)),
         }
     }
 

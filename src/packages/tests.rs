@@ -29,7 +29,7 @@ impl Bench {
         let _guard = runtime.enter();
         let folder = OutputFolder::open(&self.out, force).unwrap();
         let written = folder.inner.write(&package(files));
-        folder.finish().unwrap();
+        folder.finish(true).unwrap();
         written
     }
 
@@ -132,4 +132,77 @@ fn two_runs_cannot_write_to_one_folder() {
     assert!(refused.contains("another omninode run"), "{refused}");
     drop(first);
     OutputFolder::open(&bench.out, false).unwrap();
+}
+
+#[test]
+fn an_update_that_was_killed_twice_still_knows_its_own_files() {
+    let bench = Bench::new();
+    let target = bench.out.join("node_x");
+    bench.run(false, &[("a.py", "1"), ("b.py", "1")]).unwrap();
+    // Killed after it had replaced one file by version 2; the next one, to version 3, right after its journal.
+    let mut manifest = Manifest::read(&target).unwrap().unwrap();
+    manifest.pending = hashes(&package(&[("a.py", "2"), ("b.py", "2"), ("new.py", "2")]));
+    for path in ["a.py", "new.py"] {
+        fs::write(target.join(path), "2").unwrap();
+    }
+    keep_pending(&mut manifest, &target);
+    manifest.pending = hashes(&package(&[("a.py", "3"), ("b.py", "3")]));
+    fs::write(target.join(FILE_NAME), manifest.to_bytes()).unwrap();
+    bench.run(false, &[("a.py", "3"), ("b.py", "3")]).unwrap();
+    assert_eq!((bench.read("a.py"), bench.read("b.py")), ("3".to_owned(), "3".to_owned()));
+    assert!(!target.join("new.py").exists(), "what only the first kill left behind is ours to remove");
+}
+
+#[test]
+fn files_and_folders_take_each_others_places_unless_a_person_has_something_there() {
+    let bench = Bench::new();
+    let target = bench.out.join("node_x");
+    bench.run(false, &[("a", "1")]).unwrap();
+    bench.run(false, &[("a/b.py", "1")]).unwrap();
+    assert_eq!(bench.read("a/b.py"), "1");
+    bench.run(false, &[("c.py", "1")]).unwrap();
+    assert!(!target.join("a").exists(), "an emptied folder of ours goes too");
+    bench.run(false, &[("a/b.py", "1")]).unwrap();
+    fs::write(target.join("a/mine.txt"), "mine").unwrap();
+    let refused = message(bench.run(false, &[("a", "1")]));
+    assert!(refused.contains("in the way"), "{refused}");
+    assert_eq!(bench.read("a/mine.txt"), "mine");
+}
+
+#[test]
+fn a_manifest_that_names_files_outside_the_package_is_refused() {
+    let bench = Bench::new();
+    bench.run(false, &[("a.py", "1")]).unwrap();
+    let victim = bench.out.join("victim.py");
+    fs::write(&victim, "1").unwrap();
+    for path in ["../victim.py", "/etc/passwd", "a/../../victim.py"] {
+        let manifest = Manifest::new(BTreeMap::from([(path.to_owned(), hash(b"1"))]));
+        fs::write(bench.out.join("node_x").join(FILE_NAME), manifest.to_bytes()).unwrap();
+        assert!(message(bench.run(false, &[("a.py", "2")])).contains("names `"), "{path}");
+        assert!(victim.exists());
+    }
+}
+
+#[test]
+fn a_replaced_file_keeps_its_mode() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = Bench::new();
+    bench.run(false, &[("a.py", "1")]).unwrap();
+    let path = bench.out.join("node_x/a.py");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+    bench.run(false, &[("a.py", "2")]).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o664);
+}
+
+#[test]
+fn two_sources_of_one_package_in_one_run_are_refused() {
+    let bench = Bench::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _guard = runtime.enter();
+    let folder = OutputFolder::open(&bench.out, false).unwrap();
+    folder.inner.write(&package(&[("a.py", "1")])).unwrap();
+    folder.inner.write(&package(&[("a.py", "2")])).unwrap();
+    let other = Package { source: Arc::from("y.yaml"), ..package(&[("a.py", "3")]) };
+    assert!(message(folder.inner.write(&other)).contains("x.yaml"));
+    assert_eq!(bench.read("a.py"), "2");
 }

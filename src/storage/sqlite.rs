@@ -35,6 +35,9 @@ impl SqliteStore {
         let options =
             SqliteConnectOptions::from_str(url).map_err(|error| format!("`{url}` is not an SQLite URL: {error}"))?;
         let file = options.get_filename().to_owned();
+        if file.as_os_str().is_empty() {
+            return Err(format!("`{url}` names no file; expected sqlite://PATH"));
+        }
         if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
         }
@@ -90,6 +93,12 @@ fn explain(file: &Path, error: &sqlx::Error) -> String {
 
 #[async_trait]
 impl MetricStore for SqliteStore {
+    async fn close(&self) {
+        let pool = self.pool.clone();
+        // The last connection to close folds the write-ahead log into the file.
+        let _ = self.runtime.spawn(async move { pool.close().await }).await;
+    }
+
     async fn write(&self, rows: &[Row]) -> Result<(), StoreDown> {
         let (pool, rows) = (self.pool.clone(), rows.to_vec());
         let written = self.runtime.spawn(async move { write_all(&pool, &rows).await }).await;

@@ -47,7 +47,7 @@ fn after_kill_9_at_random_moments_no_half_package_is_visible_and_a_rerun_complet
 fn an_interrupt_finishes_what_is_in_hand_names_the_rest_and_exits_with_130() {
     let bench = Bench::new();
     let folder = corpus(&bench, 400);
-    let command = bench
+    let mut command = bench
         .command([folder.to_str().unwrap(), "--workers", "1"])
         .args(["--format", "json"])
         .stdout(std::process::Stdio::piped())
@@ -56,6 +56,7 @@ fn an_interrupt_finishes_what_is_in_hand_names_the_rest_and_exits_with_130() {
         .unwrap();
     // Begun is: the first package is there.
     while packages(&bench.out()).is_empty() {
+        assert!(command.try_wait().unwrap().is_none(), "the run ended before its first package");
         std::thread::sleep(Duration::from_millis(1));
     }
     let pid = i32::try_from(command.id()).unwrap();

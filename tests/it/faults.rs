@@ -170,3 +170,36 @@ fn an_output_folder_that_cannot_be_one_exits_with_three() {
     let ended = bench.generate([folder]).expect_code(3);
     assert!(ended.stderr.contains("output folder"), "{}", ended.stderr);
 }
+
+#[test]
+fn nobody_reading_the_messages_is_no_reason_to_stop() {
+    let bench = Bench::new();
+    for number in 0..50 {
+        bench.write(&format!("contracts/bad{number}/contract.yaml"), "name: node_x\nnode_type: WIDGET\n");
+        let good = contract(&format!("node_good_{number}_compute"));
+        bench.write(&format!("contracts/good{number}/contract.yaml"), good);
+    }
+    let mut child = bench
+        .command([bench.path("contracts")])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(packages(&bench.out()).len(), 50);
+}
+
+#[test]
+fn a_pipe_is_read_once_and_so_is_standard_input() {
+    let bench = Bench::new();
+    let pipe = bench.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let child =
+        bench.command([pipe.as_os_str(), "-".as_ref(), "-".as_ref()]).stdin(std::process::Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), contract("node_b_compute").as_bytes()).unwrap();
+    std::fs::write(&pipe, contract("node_a_compute")).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(packages(&bench.out()), ["node_a_compute", "node_b_compute"]);
+}

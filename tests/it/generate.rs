@@ -148,7 +148,7 @@ fn a_users_own_pack_is_used_and_its_faults_name_template_and_line() {
         let ended = bench.generate(arguments("bad")).expect_code(1);
         assert!(ended.stderr.contains(says), "{says}: {}", ended.stderr);
     }
-    let ended = bench.generate(arguments("nowhere")).expect_code(1);
+    let ended = bench.generate(arguments("nowhere")).expect_code(2);
     assert!(ended.stderr.contains("no such template pack") && ended.stderr.contains("onex"), "{}", ended.stderr);
     assert_eq!(tree(&bench.out()), files, "nothing of the failures was written");
 }

@@ -33,9 +33,12 @@ const APPLICATION: &[(&str, &[&str])] = &[
     ("ledger", &[]),
     ("diagnostics", &[]),
     ("intake", &["packages"]),
-    ("progress", &["diagnostics"]),
+    ("progress", &["app", "diagnostics", "intake"]),
     ("summary", &["observer"]),
-    ("generate", &["clock", "intake", "ledger", "observer", "packages", "packs", "progress", "storage", "summary"]),
+    (
+        "generate",
+        &["app", "clock", "intake", "ledger", "observer", "packages", "packs", "progress", "storage", "summary"],
+    ),
     ("cli", &["app", "generate", "storage", "summary"]),
 ];
 

@@ -416,6 +416,8 @@ enum Taken {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test has no supervisor to start its tasks")]
+
     use super::super::observer::Silent;
     use super::*;
 

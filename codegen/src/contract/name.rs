@@ -3,6 +3,7 @@
 use super::reader::{Reader, quoted, scalar_text};
 use crate::diagnostic::Place;
 use crate::nearest::nearest;
+use crate::python;
 use crate::yaml::{Node, Value};
 
 /// The longest node name, in bytes: it becomes a folder, and folders of generated packages become longer paths.
@@ -45,6 +46,16 @@ pub(super) fn is_node_contract(reader: &mut Reader, root: &Node) -> bool {
         return false;
     }
     true
+}
+
+/// The package that a contract would become, found without reading the whole of it where that is possible. None where it
+/// names none, or is broken.
+pub fn peek_package(bytes: &[u8]) -> Option<String> {
+    let read = || {
+        let root = crate::yaml::parse("", bytes).ok()?;
+        node_name(&mut Reader::new(""), &root).map(|(name, _)| name)
+    };
+    python::package_name(&crate::yaml::peek_name(bytes).or_else(read)?)
 }
 
 /// The node's name; the older spellings of the key count where `name` is missing.
