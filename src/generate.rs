@@ -49,7 +49,8 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error(
-        "no contract found; expected files named contract.yaml (or *.contract.yaml, *_contract.yaml) under the given paths"
+        "no contract found; expected files named contract.yaml (or *.contract.yaml, *_contract.yaml) under the given paths, \
+         not hidden, ignored or behind a link"
     )]
     NothingToDo,
     /// The template pack is not there, or its manifest cannot be read.

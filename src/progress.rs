@@ -1,7 +1,9 @@
 //! What a person sees while a run goes on: a bar on a terminal, and every failure as it happens. All on standard error.
 
+use std::fmt::Write;
+
 use actors::event::JobFailure;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::app::say;
 use crate::{diagnostics, intake};
@@ -19,9 +21,13 @@ impl Progress {
         let target = if visible { ProgressDrawTarget::stderr_with_hz(15) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target);
         // The template is a constant; were it wrong, the default bar would do.
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec:>10}  {elapsed:>4}  {wide_msg}")
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos:>5}/{len}  {rate:>8}  {elapsed:>4}  {wide_msg}")
         {
-            bar.set_style(style.progress_chars("=> "));
+            let rate = |state: &ProgressState, text: &mut dyn Write| {
+                // The bar is drawn without its rate rather than not at all.
+                let _ = write!(text, "{:.0}/s", state.per_sec());
+            };
+            bar.set_style(style.with_key("rate", rate).progress_chars("=> "));
         }
         Self { bar }
     }

@@ -231,7 +231,10 @@ impl Summary {
         {
             writeln!(text, "  {phase:<15} {:>7.2} ms {:>9.2} ms", times.p50_ms, times.p95_ms)?;
         }
-        writeln!(text, "  {:<15} {:>7.2} ms {:>9.2} ms", "queue wait", self.queue_wait.p50_ms, self.queue_wait.p95_ms)?;
+        if !self.phases.is_empty() {
+            let Percentiles { p50_ms, p95_ms } = self.queue_wait;
+            writeln!(text, "  {:<15} {p50_ms:>7.2} ms {p95_ms:>9.2} ms", "queue wait")?;
+        }
         if let Some(rate) = self.cache_hit_rate {
             writeln!(text, "  cache       {:.1} % of the templates came from the cache", rate * 100.0)?;
         }
