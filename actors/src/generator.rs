@@ -39,7 +39,7 @@ impl Default for Config {
             template_load_timeout: Duration::from_secs(30),
             fuel_per_file: 5_000_000,
             output_bytes_max: 64 << 20,
-            files_max: 10_000,
+            files_max: 50_000,
             fault: None,
         }
     }
