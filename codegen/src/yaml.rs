@@ -60,6 +60,11 @@ impl Node {
         entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value).filter(|node| node.value != Value::Null)
     }
 
+    /// The first of several spellings of a key that is there; the first of all where none is.
+    pub fn spelled(&self, keys: &[&'static str]) -> &'static str {
+        keys.iter().find(|key| self.get(key).is_some()).or(keys.first()).copied().unwrap_or_default()
+    }
+
     pub fn text(&self) -> Option<&str> {
         if let Value::Text(text) = &self.value { Some(text) } else { None }
     }

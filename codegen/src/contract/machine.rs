@@ -89,10 +89,9 @@ fn states(reader: &mut Reader, section: &Node) -> Vec<State> {
 
 /// The transitions of one entry: one for each state that it leaves.
 fn transitions(reader: &mut Reader, entry: &Node, states: &[State]) -> Vec<Transition> {
-    let pick = |long: &'static str, short: &'static str| if entry.get(long).is_some() { long } else { short };
-    let from = super::handlers::texts(reader, entry, pick("from_state", "from"));
-    let to = reader.text(entry, pick("to_state", "to"));
-    let trigger = reader.text(entry, pick("trigger", "event"));
+    let from = super::handlers::texts(reader, entry, entry.spelled(&["from_state", "from", "source"]));
+    let to = reader.text(entry, entry.spelled(&["to_state", "to", "dest", "target"]));
+    let trigger = reader.text(entry, entry.spelled(&["trigger", "event"]));
     let (Some(to), Some(trigger), false) = (to, trigger, from.is_empty()) else {
         let help = "write `from_state`, `to_state` and `trigger`, each as text";
         reader.fault(entry.place, "the transition is not complete".to_owned(), "a start, an end and a trigger", help);

@@ -105,7 +105,7 @@ impl Reader {
         }
     }
 
-    /// The class that a mapping names with `name` (or `class_name`) and `module`.
+    /// The class that a mapping names with `name` (or `class_name`, `type_name`) and `module`.
     fn class_in(&mut self, value: &Node, key: &str) -> Option<Shape> {
         let Some(named) = spelled_name(value) else {
             let help = "add `name: ModelSomething`, and `module:` where the class lives in another package";
@@ -170,7 +170,7 @@ impl Reader {
 
 /// The name in a mapping that names a class.
 pub(super) fn spelled_name(value: &Node) -> Option<&Node> {
-    value.get("name").or_else(|| value.get("class_name"))
+    ["name", "class_name", "type_name"].into_iter().find_map(|key| value.get(key))
 }
 
 /// A number, true, false or text as one text.

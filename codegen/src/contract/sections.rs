@@ -107,12 +107,12 @@ pub(super) fn operations(reader: &mut Reader, root: &Node) -> Vec<Operation> {
             reader.wrong_kind(entry, "io_operations[]", "a mapping", help);
             continue;
         }
-        let name = if entry.get("operation").is_some() { "operation" } else { "name" };
+        let name = entry.spelled(&["operation", "name", "operation_id"]);
         operations.push(Operation {
             name: reader.text(entry, name).map(str::to_owned),
             description: reader.words(entry, "description"),
-            input_model: reader.model_use(entry, "input_model"),
-            output_model: reader.model_use(entry, "output_model"),
+            input_model: reader.model_use(entry, entry.spelled(&["input_model", "input_type"])),
+            output_model: reader.model_use(entry, entry.spelled(&["output_model", "output_type"])),
             inputs: io_fields(reader, entry, "input_fields"),
             outputs: io_fields(reader, entry, "output_fields"),
         });
