@@ -21,10 +21,14 @@ pub fn init_log() {
         "ERROR" | "CRITICAL" => "error",
         _ => "warn",
     };
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(level)).with_writer(std::io::stderr);
     // A second call (tests) keeps the first.
-    let _ = subscriber.with_ansi(colour).with_target(false).without_time().log_internal_errors(false).try_init();
+    let _ = subscriber.with_ansi(colour()).with_target(false).without_time().log_internal_errors(false).try_init();
+}
+
+/// Whether words on standard error may be coloured: on a terminal, unless NO_COLOR says otherwise.
+pub fn colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A panic of an actor is survived: it becomes a line on standard error, not a backtrace.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::app;
-use crate::generate;
+use crate::generate::{self, EXIT_INTERRUPTED};
 use crate::storage;
 use crate::summary::{Format, Status};
 
@@ -18,8 +18,6 @@ pub const EXIT_FAILED: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 /// omninode itself could not do its work: the output folder, or an actor that was given up.
 pub const EXIT_BROKEN: u8 = 3;
-/// Interrupted; what was begun was finished.
-pub const EXIT_INTERRUPTED: u8 = 130;
 
 const EXIT_CODES: &str = "Exit codes: 0 every contract gave a package; 1 some gave none; 2 wrong command line or no contract \
 found; 3 omninode could not do its work (output folder, actor given up); 130 interrupted.";

@@ -1,6 +1,6 @@
 //! `omninode generate`: contracts in, packages out, figures at the end.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,8 +26,8 @@ use crate::progress::Progress;
 use crate::storage;
 use crate::summary::{Collector, Format, Run, Status, Summary};
 
-/// The exit code of a process that was interrupted twice: as a shell reports an interrupt.
-const SECOND_INTERRUPT: i32 = 130;
+/// The exit code of an interrupted run, as a shell reports an interrupt.
+pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// How long what was begun may take to end after an interrupt or at the end of a run.
 const GRACE: Duration = Duration::from_secs(30);
@@ -76,7 +76,6 @@ impl RunError {
 /// # Errors
 /// See [`RunError`]; a contract that fails is no error but a part of the summary.
 pub async fn run(options: Options) -> Result<Status, RunError> {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let found = intake::discover(&options.paths, &options.out);
     if found.is_empty() {
         return Err(RunError::NothingToDo);
@@ -89,7 +88,7 @@ pub async fn run(options: Options) -> Result<Status, RunError> {
         ));
     }
     let packages = Arc::new(OutputFolder::open(&options.out, options.force).map_err(RunError::OutputFolder)?);
-    let (summary, clean) = generate(&options, found, packs, &packages, colour).await;
+    let (summary, clean) = generate(&options, found, packs, &packages).await;
     let durable = packages.finish(clean);
     let text = match options.format {
         Format::Human => summary.to_text(&options.out.display().to_string()),
@@ -111,11 +110,10 @@ async fn generate(
     found: Vec<Found>,
     packs: Arc<Packs>,
     packages: &Arc<OutputFolder>,
-    colour: bool,
 ) -> (Summary, bool) {
     let started = Instant::now();
     let total = found.len();
-    let progress = Progress::new(total, options.format == Format::Human);
+    let mut desk = Desk::new(total, options.format);
     let (sender, mut outcomes) = mpsc::channel(256);
     let ledger = Arc::new(Ledger::new(sender));
     let counters = Arc::new(Counters::default());
@@ -127,27 +125,20 @@ async fn generate(
     let stop = CancellationToken::new();
     let feeding = Feed::new(options, Arc::clone(&ledger), house.intake(), stop.clone()).spawn(found);
 
-    let mut collector = Collector::default();
     let mut status = Status::Complete;
     let mut refused = feeding.refused;
     let mut escalation = Box::pin(escalation);
-    while collector.ended() < total {
+    while desk.collector.ended() < total {
         tokio::select! {
-            Some(outcome) = outcomes.recv() => {
-                tell(&progress, &outcome, colour);
-                collector.add(&outcome);
-            }
-            Some((source, failure)) = refused.recv() => {
-                progress.failed(&source, &failure, colour);
-                collector.fail(&source, failure);
-            }
+            Some(outcome) = outcomes.recv() => desk.take(&outcome),
+            Some((source, failure)) = refused.recv() => desk.refuse(&source, failure),
             () = interrupt.cancelled() => {
-                progress.say("interrupted: finishing what is in hand; interrupt again to stop at once");
+                desk.progress.say("interrupted: finishing what is in hand; interrupt again to stop at once");
                 status = Status::Interrupted;
                 break;
             }
             escalated = &mut escalation => {
-                progress.say(&format!("error: {escalated}"));
+                desk.progress.say(&format!("error: {escalated}"));
                 status = Status::Broken;
                 break;
             }
@@ -158,8 +149,7 @@ async fn generate(
     // The feeder must not wait for somebody who does not listen any more.
     refused.close();
     while let Ok((source, failure)) = refused.try_recv() {
-        progress.failed(&source, &failure, colour);
-        collector.fail(&source, failure);
+        desk.refuse(&source, failure);
     }
     let _ = feeding.task.await;
     let draining = house.drain(GRACE);
@@ -167,27 +157,22 @@ async fn generate(
     let drained = loop {
         tokio::select! {
             biased;
-            Some(outcome) = outcomes.recv() => {
-                tell(&progress, &outcome, colour);
-                collector.add(&outcome);
-            }
+            Some(outcome) = outcomes.recv() => desk.take(&outcome),
             drained = &mut draining => break drained,
         }
     };
     while let Ok(outcome) = outcomes.try_recv() {
-        tell(&progress, &outcome, colour);
-        collector.add(&outcome);
+        desk.take(&outcome);
     }
-    progress.finish();
-    if status == Status::Complete && !ledger.open().is_empty() {
-        status = Status::Broken;
-    }
-    if status == Status::Complete && collector.has_failures() {
-        status = Status::Failed;
-    }
+    desk.progress.finish();
     let unfinished: Vec<String> = ledger.open().iter().map(ToString::to_string).collect();
-    let not_begun = total.saturating_sub(collector.ended() + unfinished.len()) as u64;
-    let summary = collector.summary(Run {
+    let status = match status {
+        Status::Complete if !unfinished.is_empty() => Status::Broken,
+        Status::Complete if desk.collector.has_failures() => Status::Failed,
+        status => status,
+    };
+    let not_begun = total.saturating_sub(desk.collector.ended() + unfinished.len()) as u64;
+    let summary = desk.collector.summary(Run {
         status,
         duration: started.elapsed(),
         workers: options.workers,
@@ -230,10 +215,29 @@ async fn wiring(
     (config, ports)
 }
 
-fn tell(progress: &Progress, outcome: &Outcome, colour: bool) {
-    match &outcome.result {
-        Ok(_) => progress.generated(outcome.package.as_deref().unwrap_or(&outcome.source)),
-        Err(failure) => progress.failed(&outcome.source, failure, colour),
+/// Where what became of contracts comes in: shown at once, kept for the summary.
+struct Desk {
+    progress: Progress,
+    collector: Collector,
+}
+
+impl Desk {
+    fn new(total: usize, format: Format) -> Self {
+        Self { progress: Progress::new(total, format == Format::Human), collector: Collector::default() }
+    }
+
+    fn take(&mut self, outcome: &Outcome) {
+        match &outcome.result {
+            Ok(_) => self.progress.generated(outcome.package.as_deref().unwrap_or(&outcome.source)),
+            Err(failure) => self.progress.failed(&outcome.source, failure),
+        }
+        self.collector.add(outcome);
+    }
+
+    /// A contract that never became an event.
+    fn refuse(&mut self, source: &str, failure: JobFailure) {
+        self.progress.failed(source, &failure);
+        self.collector.fail(source, failure);
     }
 }
 
@@ -330,7 +334,7 @@ fn watch_interrupts() -> CancellationToken {
                 _ = terminate.recv() => {}
             }
             if first.is_cancelled() {
-                std::process::exit(SECOND_INTERRUPT);
+                std::process::exit(i32::from(EXIT_INTERRUPTED));
             }
             first.cancel();
         }

@@ -140,7 +140,7 @@ impl PackageStore for OutputFolder {
     }
 }
 
-/// A batch, split for as many threads as there are cores. Packages of one name stay in one lane, in order: the later one wins.
+/// A batch, split for as many threads as there are cores. Packages of one name stay in one lane, in order.
 fn lanes(packages: Vec<Arc<Package>>) -> Vec<Vec<(usize, Arc<Package>)>> {
     let count = std::thread::available_parallelism().map_or(1, usize::from).min(packages.len()).max(1);
     let mut lanes: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
@@ -264,7 +264,7 @@ impl Folder {
             fs::create_dir_all(parent)?;
         }
         fs::create_dir_all(&self.staging)?;
-        let mut file = tempfile::Builder::new().permissions(NEW_FILE.into_permissions()).tempfile_in(&self.staging)?;
+        let mut file = tempfile::Builder::new().permissions(new_file_permissions()).tempfile_in(&self.staging)?;
         file.write_all(content)?;
         if let Ok(found) = fs::metadata(path) {
             // The mode asked for went through the umask; one that a file has already is kept as it is.
@@ -285,15 +285,9 @@ impl Folder {
     }
 }
 
-/// The mode of a new file, before the umask.
-struct Mode(u32);
-
-const NEW_FILE: Mode = Mode(0o666);
-
-impl Mode {
-    fn into_permissions(self) -> fs::Permissions {
-        std::os::unix::fs::PermissionsExt::from_mode(self.0)
-    }
+/// The mode that a new file asks for, before the umask.
+fn new_file_permissions() -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o666)
 }
 
 /// What an earlier, interrupted update had written stays ours under the next one's journal.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use actors::event::JobFailure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::app::say;
+use crate::app::{colour, say};
 use crate::{diagnostics, intake};
 
 /// Diagnostics shown of one contract.
@@ -13,6 +13,7 @@ const SHOWN_MAX: usize = 20;
 
 pub struct Progress {
     bar: ProgressBar,
+    colour: bool,
 }
 
 impl Progress {
@@ -29,7 +30,7 @@ impl Progress {
             };
             bar.set_style(style.with_key("rate", rate).progress_chars("=> "));
         }
-        Self { bar }
+        Self { bar, colour: colour() }
     }
 
     pub fn generated(&self, package: &str) {
@@ -37,12 +38,12 @@ impl Progress {
         self.bar.inc(1);
     }
 
-    pub fn failed(&self, source: &str, failure: &JobFailure, colour: bool) {
+    pub fn failed(&self, source: &str, failure: &JobFailure) {
         let shows_line = |diagnostic: &codegen::Diagnostic| diagnostic.place.is_some() && diagnostic.file == source;
         let text = failure.diagnostics.iter().any(shows_line).then(|| intake::reread(source)).flatten();
         for diagnostic in failure.diagnostics.iter().take(SHOWN_MAX) {
             let own = text.as_deref().filter(|_| diagnostic.file == source);
-            self.say(&diagnostics::render(diagnostic, own, colour));
+            self.say(&diagnostics::render(diagnostic, own, self.colour));
         }
         if let Some(more) = failure.diagnostics.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
             self.say(&diagnostics::printable(&format!("{source}: {more} more faults")));

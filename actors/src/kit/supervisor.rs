@@ -82,11 +82,6 @@ impl Supervisor {
         }
     }
 
-    /// Whether a child has been given up.
-    pub fn has_escalated(&self) -> bool {
-        self.escalated.borrow().is_some()
-    }
-
     /// Tells every child, and each of its later incarnations, to take no more messages (or to take them again).
     pub fn pause(&self, paused: bool) {
         self.wanted.send_modify(|wanted| wanted.paused = paused);
