@@ -63,6 +63,17 @@ pub trait Actor: 'static {
         Ok(())
     }
 
+    /// How often [`Actor::tick`] is called; asked once, when an incarnation starts.
+    fn tick_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Called between turns once the time of [`Actor::tick_every`] has passed, whether messages wait or not; late ticks
+    /// are not made up for.
+    async fn tick(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// The mailbox is closed and empty, and nothing can come back. The last call an incarnation gets.
     async fn drained(&mut self) {}
 }

@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{ActorContext as _, ActorFutureExt as _, AsyncContext as _};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::actor::{Actor, BatchPolicy, DeadLetter, Failure, Message};
 use super::envelope::Envelope;
@@ -100,24 +102,27 @@ async fn take_turns<A: Actor>(
     let mut worked = false;
     let built = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let actor = build();
-        (actor.batch_policy(), actor)
+        (actor.batch_policy(), Ticks::new(actor.tick_every()), actor)
     }));
-    let (policy, mut actor) = match built {
+    let (policy, mut ticks, mut actor) = match built {
         Ok(built) => built,
         Err(panic) => return Exit::Broken { cause: panicked(&*panic), worked },
     };
     let mut batch = Vec::with_capacity(policy.messages_max.clamp(1, 1024));
     let end = loop {
-        match next_batch(&consumer, policy, &mut wanted, &mut batch).await {
-            None => break Exit::Stopped,
-            Some(false) => match AssertUnwindSafe(actor.drained()).catch_unwind().await {
+        let turn = match next(&consumer, policy, &mut wanted, &mut ticks, &mut batch).await {
+            Next::Stop => break Exit::Stopped,
+            Next::Drained => match AssertUnwindSafe(actor.drained()).catch_unwind().await {
                 Ok(()) => break Exit::Drained,
                 Err(panic) => break Exit::Broken { cause: panicked(&*panic), worked },
             },
-            Some(true) => {}
-        }
-        consumer.begin();
-        match take_turn(&mut actor, &batch).await {
+            Next::Tick => ended(AssertUnwindSafe(actor.tick()).catch_unwind().await).map(|()| false),
+            Next::Batch => {
+                consumer.begin();
+                take_turn(&mut actor, &batch).await
+            }
+        };
+        match turn {
             Ok(handled) => worked |= handled,
             Err(Broken::Stranded) => {
                 consumer.release(&mut batch);
@@ -141,18 +146,58 @@ async fn take_turns<A: Actor>(
     }
 }
 
-/// Waits for the next batch, heeding what is wanted meanwhile: `None` to stop, else what [`Consumer::receive`] says. What
-/// was taken but not begun when that changed is released.
-async fn next_batch<M: Message>(
+/// When the next tick is due.
+struct Ticks(Option<(Duration, Instant)>);
+
+impl Ticks {
+    fn new(every: Option<Duration>) -> Self {
+        Self(every.map(|every| (every, Instant::now() + every)))
+    }
+
+    /// Whether a tick is due now; if so, sets the time of the next.
+    fn take(&mut self) -> bool {
+        let Some((every, due)) = &mut self.0 else { return false };
+        let now = Instant::now();
+        let taken = now >= *due;
+        if taken {
+            *due = now + *every;
+        }
+        taken
+    }
+
+    /// Resolves when a tick is due.
+    async fn due(&self) {
+        match self.0 {
+            Some((_, due)) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What an actor does next.
+enum Next {
+    Batch,
+    Tick,
+    Drained,
+    Stop,
+}
+
+/// Waits for the next batch or tick, heeding what is wanted meanwhile. What was taken but not begun when that changed, or
+/// when a tick is due, is released.
+async fn next<M: Message>(
     consumer: &Consumer<M>,
     policy: BatchPolicy,
     wanted: &mut watch::Receiver<Wanted>,
+    ticks: &mut Ticks,
     batch: &mut Vec<Envelope<M>>,
-) -> Option<bool> {
+) -> Next {
     loop {
         let now = *wanted.borrow_and_update();
         if now.stop {
-            return None;
+            return Next::Stop;
+        }
+        if ticks.take() {
+            return Next::Tick;
         }
         let receive = async {
             if now.paused {
@@ -163,7 +208,8 @@ async fn next_batch<M: Message>(
         tokio::select! {
             biased;
             Ok(()) = wanted.changed() => {}
-            received = receive => return Some(received),
+            received = receive => return if received { Next::Batch } else { Next::Drained },
+            () = ticks.due() => {}
         }
         consumer.release(batch);
     }
@@ -187,7 +233,11 @@ async fn take_turn<A: Actor>(actor: &mut A, batch: &[Envelope<A::Message>]) -> R
             batch => actor.handle(batch).await.map(|()| true),
         }
     };
-    match AssertUnwindSafe(turn).catch_unwind().await {
+    ended(AssertUnwindSafe(turn).catch_unwind().await)
+}
+
+fn ended<T>(turn: std::thread::Result<Result<T, Failure>>) -> Result<T, Broken> {
+    match turn {
         Ok(Ok(handled)) => Ok(handled),
         Ok(Err(Failure::Broken(text))) => Err(Broken::Because(RestartCause::Failed(text))),
         Ok(Err(Failure::Stranded(_))) => Err(Broken::Stranded),

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::kit::{
-    AskError, BatchPolicy, Edge, Handled, Mailbox, MailboxLimits, Observer, Placement, Silent, WhenFull, ask,
+    Actor, AskError, Batch, BatchPolicy, Edge, Failure, Handled, Mailbox, MailboxLimits, Observer, Placement,
+    RestartPolicy, Silent, Supervisor, WhenFull, ask,
 };
 
 use crate::house::{LIMITS, Plan, Work, house, quietly, single, threads};
@@ -214,5 +215,46 @@ fn a_message_that_was_taken_but_not_begun_is_not_charged() {
         drop(std::mem::take(&mut batch));
         assert!(mailbox.inbox().join().receive(BatchPolicy::ONE, &mut batch).await);
         assert_eq!((batch[0].attempt(), batch[0].last_failure()), (1, None));
+    });
+}
+
+/// Counts its messages and ticks.
+struct Ticking(Arc<Mutex<(u64, u64)>>);
+
+impl Actor for Ticking {
+    type Message = Work;
+    fn tick_every(&self) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+    async fn tick(&mut self) -> Result<(), Failure> {
+        self.0.lock().unwrap().1 += 1;
+        Ok(())
+    }
+    async fn handle(&mut self, batch: &Batch<Work>) -> Result<(), Failure> {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.0.lock().unwrap().0 += batch.len() as u64;
+        Ok(())
+    }
+}
+
+#[test]
+fn ticks_come_on_time_with_and_without_messages_to_handle() {
+    single(async {
+        let counts = Arc::new(Mutex::new((0, 0)));
+        let mailbox = Mailbox::new("ticking", LIMITS, Arc::new(Silent));
+        let mut supervisor = Supervisor::new(Placement::Single, Arc::new(Silent), 1);
+        let counted = Arc::clone(&counts);
+        supervisor
+            .start("ticking", mailbox.inbox(), RestartPolicy::per_minute(1), move || Ticking(Arc::clone(&counted)));
+        tokio::time::sleep(Duration::from_millis(5_500)).await;
+        assert_eq!(*counts.lock().unwrap(), (0, 5));
+        let edge = mailbox.edge(WhenFull::Wait);
+        for number in 0..50 {
+            edge.send(Work::Number(number)).await.unwrap();
+        }
+        mailbox.close();
+        supervisor.ended().await;
+        let (handled, ticks) = *counts.lock().unwrap();
+        assert_eq!((handled, ticks), (50, 10), "five seconds of work, with a tick in each");
     });
 }
