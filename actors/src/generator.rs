@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::committer::{self, Finished};
 use crate::event::{CacheUse, EVENT_TYPE, Job, JobFailure, Timings};
-use crate::kit::{self, AskError, Batch, DeadLetter, Edge, Envelope, FailedAttempt, Failure, ask};
+use crate::kit::{self, Ack, AskError, Batch, DeadLetter, Edge, Envelope, FailedAttempt, Failure, ask};
 use crate::metric::{EventRow, Row};
 use crate::metric_writer::Recorder;
 use crate::ports::{Clock, Package};
@@ -22,6 +22,8 @@ pub type Fault = Arc<dyn Fn(&Job, u32) + Send + Sync>;
 pub struct Config {
     /// A job that takes longer is stopped: between its parts, before each file, and inside a template by fuel.
     pub timeout: Duration,
+    /// How much longer its worker may take to notice; then the worker is stuck, and is replaced.
+    pub grace: Duration,
     /// How long the template cache may take to answer, at most.
     pub template_load_timeout: Duration,
     /// minijinja's unit: one instruction, or 64 bytes produced.
@@ -36,6 +38,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(300),
+            grace: Duration::from_secs(30),
             template_load_timeout: Duration::from_secs(30),
             fuel_per_file: 5_000_000,
             output_bytes_max: 64 << 20,
@@ -172,9 +175,15 @@ impl Generator {
         self.edges.metrics.record(vec![Row::Event(row)]).await;
     }
 
-    async fn finish(&self, finished: Finished) -> Result<(), Failure> {
-        let sent = self.edges.committer.send(committer::Message::Finish(Box::new(finished))).await;
-        sent.map_err(|_| Failure::Stranded("the committer"))
+    /// Hands the job over to the committer. Where this worker was stuck meanwhile and its job was given to another one,
+    /// what it made is dropped.
+    async fn finish(&self, envelope: &Envelope<Message>, finished: Finished) -> Result<(), Failure> {
+        let place = self.edges.committer.reserve().await.map_err(|_| Failure::Stranded("the committer"))?;
+        let source = Arc::clone(&finished.source);
+        if place.hand_over(envelope, committer::Message::Finish(Box::new(finished))) == Ack::Refused {
+            tracing::warn!(contract = &*source, "a late result is refused");
+        }
+        Ok(())
     }
 
     async fn handle_one(&self, envelope: &Envelope<Message>) -> Result<(), Failure> {
@@ -189,7 +198,7 @@ impl Generator {
             Err(Stop::Failed(failure)) => Err(failure),
             Err(Stop::Broken(failure)) => return Err(failure),
         };
-        self.finish(finished(job, envelope.attempt(), envelope.taken_at(), made, result)).await
+        self.finish(envelope, finished(job, envelope.attempt(), envelope.taken_at(), made, result)).await
     }
 }
 
@@ -216,7 +225,7 @@ impl kit::Actor for Generator {
         let now = letter.envelope.taken_at();
         let taken_at = now.checked_sub(letter.last.handling).unwrap_or(now);
         let buried = finished(job, letter.last.attempt, taken_at, made, Err(failure));
-        self.finish(Finished { recorded: true, ..buried }).await
+        self.finish(letter.envelope, Finished { recorded: true, ..buried }).await
     }
 }
 

@@ -117,7 +117,8 @@ impl Pipeline {
         };
         for worker in 0..config.workers {
             let (settings, edges, clock) = (config.generator.clone(), edges.clone(), Arc::clone(&ports.clock));
-            let policy = RestartPolicy::per_minute(config.worker_restarts_max);
+            let turn_max = config.generator.timeout + config.generator.grace;
+            let policy = RestartPolicy::per_minute(config.worker_restarts_max).turn_max(turn_max);
             generators.start(format!("generator-{worker}"), mailboxes.generator.inbox(), policy, move || {
                 Generator::new(settings.clone(), edges.clone(), Arc::clone(&clock))
             });
@@ -231,10 +232,12 @@ impl Leaves {
 
         let mut template_cache = supervisor(config, ports);
         let (settings, templates) = (config.template_cache, Arc::clone(&ports.templates));
-        template_cache.start("template_cache", mailboxes.template_cache.inbox(), few, move || {
+        let patient = few.turn_max(config.generator.template_load_timeout * 2);
+        template_cache.start("template_cache", mailboxes.template_cache.inbox(), patient, move || {
             TemplateCache::new(settings, Arc::clone(&templates))
         });
 
+        // No limit for its turns: a disk that hangs is not cured by a second writer on the same paths.
         let mut committer = supervisor(config, ports);
         let workers = u32::try_from(config.workers).unwrap_or(u32::MAX);
         let settings = committer::Config { batch_max: COMMIT_BATCH_MAX, workers };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::actor::Message;
-use super::mailbox::{Edge, SendError};
+use super::edge::{Edge, SendError};
 
 /// Where the answer goes. Handlers see `&Message`, so answering takes the slot out of the shared message; after a
 /// failure the next incarnation finds it still there unless it was used.

@@ -12,9 +12,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::actor::{Actor, BatchPolicy, DeadLetter, Failure, Message};
+use super::consumer::Consumer;
 use super::envelope::Envelope;
-use super::mailbox::Consumer;
 use super::observer::RestartCause;
+use super::pulse::{Pulse, watched};
 
 /// How an incarnation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,14 +24,7 @@ pub(super) enum Exit {
     Drained,
     /// It was told to stop, or is stranded; what it held was released.
     Stopped,
-    /// `worked` says whether a turn had gone well before.
-    Broken { cause: RestartCause, worked: bool },
-}
-
-impl Exit {
-    pub(super) fn killed() -> Self {
-        Self::Broken { cause: RestartCause::Killed, worked: false }
-    }
+    Broken(RestartCause),
 }
 
 /// What is wanted of an actor: the only message that an actix mailbox carries, the latest one counts.
@@ -40,6 +34,8 @@ pub(super) struct Wanted {
     pub(super) stop: bool,
     /// Take no more messages; the end of the mailbox is heeded all the same.
     pub(super) paused: bool,
+    /// End now, in the middle of the turn: it is stuck, and somebody else has its messages.
+    pub(super) ousted: bool,
 }
 
 impl actix::Message for Wanted {
@@ -61,11 +57,12 @@ impl Host {
         consumer: Consumer<A::Message>,
         build: Arc<dyn Fn() -> A + Send + Sync>,
         wanted: Wanted,
+        pulse: Arc<Pulse>,
         exit: oneshot::Sender<Exit>,
     ) -> Self {
         let turns: Turns = Box::new(move |wanted| {
             let turns = async move {
-                let end = take_turns(consumer, build, wanted).await;
+                let end = watched(Arc::clone(&pulse), take_turns(consumer, build, wanted, &pulse)).await;
                 // The supervisor may be gone: then nobody asks.
                 drop(exit.send(end));
             };
@@ -88,8 +85,11 @@ impl actix::Actor for Host {
 impl actix::Handler<Wanted> for Host {
     type Result = ();
 
-    fn handle(&mut self, wanted: Wanted, _: &mut Self::Context) {
+    fn handle(&mut self, wanted: Wanted, context: &mut Self::Context) {
         self.wanted.send_replace(wanted);
+        if wanted.ousted {
+            context.terminate();
+        }
     }
 }
 
@@ -98,15 +98,15 @@ async fn take_turns<A: Actor>(
     consumer: Consumer<A::Message>,
     build: Arc<dyn Fn() -> A + Send + Sync>,
     mut wanted: watch::Receiver<Wanted>,
+    pulse: &Pulse,
 ) -> Exit {
-    let mut worked = false;
     let built = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let actor = build();
         (actor.batch_policy(), Ticks::new(actor.tick_every()), actor)
     }));
     let (policy, mut ticks, mut actor) = match built {
         Ok(built) => built,
-        Err(panic) => return Exit::Broken { cause: panicked(&*panic), worked },
+        Err(panic) => return Exit::Broken(panicked(&*panic)),
     };
     let mut batch = Vec::with_capacity(policy.messages_max.clamp(1, 1024));
     let end = loop {
@@ -114,16 +114,22 @@ async fn take_turns<A: Actor>(
             Next::Stop => break Exit::Stopped,
             Next::Drained => match AssertUnwindSafe(actor.drained()).catch_unwind().await {
                 Ok(()) => break Exit::Drained,
-                Err(panic) => break Exit::Broken { cause: panicked(&*panic), worked },
+                Err(panic) => break Exit::Broken(panicked(&*panic)),
             },
-            Next::Tick => ended(AssertUnwindSafe(actor.tick()).catch_unwind().await).map(|()| false),
+            Next::Tick => {
+                pulse.beat();
+                ended(AssertUnwindSafe(actor.tick()).catch_unwind().await).map(|()| false)
+            }
             Next::Batch => {
                 consumer.begin();
+                pulse.beat();
                 take_turn(&mut actor, &batch).await
             }
         };
+        pulse.rest();
         match turn {
-            Ok(handled) => worked |= handled,
+            Ok(true) => pulse.set_worked(),
+            Ok(false) => {}
             Err(Broken::Stranded) => {
                 consumer.release(&mut batch);
                 break Exit::Stopped;
@@ -131,7 +137,7 @@ async fn take_turns<A: Actor>(
             Err(Broken::Because(cause)) => {
                 consumer.blame(&cause.to_string());
                 batch.clear();
-                break Exit::Broken { cause, worked };
+                break Exit::Broken(cause);
             }
         }
         for envelope in batch.drain(..) {
@@ -142,7 +148,7 @@ async fn take_turns<A: Actor>(
     // A panic while its state is dropped is the last thing it does; everything it held has gone back.
     match std::panic::catch_unwind(AssertUnwindSafe(|| drop(actor))) {
         Ok(()) => end,
-        Err(panic) => Exit::Broken { cause: panicked(&*panic), worked },
+        Err(panic) => Exit::Broken(panicked(&*panic)),
     }
 }
 
@@ -208,7 +214,11 @@ async fn next<M: Message>(
         tokio::select! {
             biased;
             Ok(()) = wanted.changed() => {}
-            received = receive => return if received { Next::Batch } else { Next::Drained },
+            received = receive => return match received {
+                true => Next::Batch,
+                false if consumer.is_ousted() => Next::Stop,
+                false => Next::Drained,
+            },
             () = ticks.due() => {}
         }
         consumer.release(batch);

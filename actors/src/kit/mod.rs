@@ -17,18 +17,24 @@
 
 mod actor;
 mod ask;
+mod consumer;
+mod edge;
 mod envelope;
 mod host;
 mod mailbox;
 mod observer;
+mod pulse;
 mod restart;
 mod slots;
 mod supervisor;
 
 pub use actor::{Actor, BatchPolicy, DeadLetter, Failure, Message};
 pub use ask::{AskError, Reply, ask};
+pub use consumer::{Consumer, Inbox};
+pub use edge::{Closed, Edge, Place, SendError, WhenFull};
 pub use envelope::{Ack, Batch, Envelope, FailedAttempt};
-pub use mailbox::{Consumer, Edge, Inbox, Leftover, Mailbox, MailboxLimits, MailboxStats, SendError, WhenFull};
+pub use mailbox::{Leftover, Mailbox, MailboxLimits, MailboxStats};
 pub use observer::{Handled, Observer, RestartCause, Silent};
+pub use pulse::progress;
 pub use restart::{Backoff, RestartBudget, RestartPolicy};
 pub use supervisor::{Escalation, Placement, Supervisor};

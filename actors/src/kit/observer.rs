@@ -24,6 +24,8 @@ pub enum RestartCause {
     Failed(String),
     /// Its Arbiter ended, or its future was dropped.
     Killed,
+    /// Its turn went on for longer than it may, without a sign of progress.
+    Stuck(Duration),
 }
 
 impl std::fmt::Display for RestartCause {
@@ -31,7 +33,8 @@ impl std::fmt::Display for RestartCause {
         match self {
             Self::Panicked(text) => write!(f, "panicked: {text}"),
             Self::Failed(text) => write!(f, "failed: {text}"),
-            Self::Killed => write!(f, "killed"),
+            Self::Killed => write!(f, "was killed"),
+            Self::Stuck(limit) => write!(f, "did not end its turn within {limit:?}"),
         }
     }
 }

@@ -24,18 +24,27 @@ impl Backoff {
     }
 }
 
+/// When an actor is rebuilt, and when it is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestartPolicy {
     pub restarts_max: u32,
     pub within: Duration,
     pub backoff: Backoff,
+    /// A turn that goes on for longer without [`super::progress`] is stuck: what it holds is taken away, and a new
+    /// incarnation starts on a fresh thread. `None`: never.
+    pub turn_max: Option<Duration>,
 }
 
 impl RestartPolicy {
-    /// `restarts_max` restarts in 60 s, delays from 10 ms to 1 s.
+    /// `restarts_max` restarts in 60 s, delays from 10 ms to 1 s, no limit for a turn.
     pub const fn per_minute(restarts_max: u32) -> Self {
         let backoff = Backoff { base: Duration::from_millis(10), max: Duration::from_secs(1) };
-        Self { restarts_max, within: Duration::from_secs(60), backoff }
+        Self { restarts_max, within: Duration::from_secs(60), backoff, turn_max: None }
+    }
+
+    #[must_use]
+    pub const fn turn_max(self, turn_max: Duration) -> Self {
+        Self { turn_max: Some(turn_max), ..self }
     }
 }
 

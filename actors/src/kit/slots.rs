@@ -47,6 +47,8 @@ struct Holder {
     /// Set by the first message that comes back: was it the only one in hand? Holds until the hand is empty.
     failed_alone: Option<bool>,
     reason: Option<Arc<str>>,
+    /// It was stuck: everything was taken from it, and it gets nothing any more.
+    ousted: bool,
     gone: bool,
 }
 
@@ -99,6 +101,8 @@ pub(super) struct Slots<M> {
     holders: Vec<Holder>,
     holders_free: Vec<usize>,
     delivery: u64,
+    /// Places that a sender holds for a message to come.
+    reserved: usize,
     pub closed: bool,
     pub totals: Totals,
 }
@@ -114,6 +118,7 @@ impl<M> Slots<M> {
             holders: Vec::new(),
             holders_free: Vec::new(),
             delivery: 0,
+            reserved: 0,
             closed: false,
             totals: Totals::default(),
         }
@@ -124,6 +129,29 @@ impl<M> Slots<M> {
         if self.closed {
             return Err(message);
         }
+        self.accept(message, now);
+        Ok(())
+    }
+
+    /// Keeps a place for a message to come; false where the mailbox is closed.
+    pub(super) fn reserve(&mut self) -> bool {
+        if !self.closed {
+            self.reserved += 1;
+        }
+        !self.closed
+    }
+
+    /// Puts a message into a reserved place: whoever drains the mailbox has waited for it.
+    pub(super) fn fill(&mut self, message: M, now: Instant) {
+        self.reserved -= 1;
+        self.accept(message, now);
+    }
+
+    pub(super) fn unreserve(&mut self) {
+        self.reserved -= 1;
+    }
+
+    fn accept(&mut self, message: M, now: Instant) {
         let sequence = self.totals.accepted;
         self.totals.accepted += 1;
         self.queue.push_back(Item {
@@ -136,7 +164,6 @@ impl<M> Slots<M> {
             alone: false,
             dead: false,
         });
-        Ok(())
     }
 
     pub(super) fn join(&mut self) -> usize {
@@ -171,9 +198,29 @@ impl<M> Slots<M> {
         self.holders[consumer].reason = Some(reason);
     }
 
+    /// Takes everything back from a stuck consumer, as its failure. Its late acknowledgements will be refused, and it is
+    /// handed nothing any more.
+    pub(super) fn oust(&mut self, consumer: usize, reason: Arc<str>, now: Instant) -> Vec<(Arc<M>, Fate)> {
+        self.holders[consumer].ousted = true;
+        self.blame(consumer, reason);
+        let of_it = |(slot, held): (usize, &Option<Slot<M>>)| {
+            let held = held.as_ref().filter(|held| held.consumer == consumer)?;
+            Some((slot, held.delivery, Arc::clone(&held.item.message)))
+        };
+        let held: Vec<_> = self.slots.iter().enumerate().filter_map(of_it).collect();
+        held.into_iter().map(|(slot, delivery, message)| (message, self.give_back(slot, delivery, now))).collect()
+    }
+
+    pub(super) fn is_ousted(&self, consumer: usize) -> bool {
+        self.holders[consumer].ousted
+    }
+
     /// Hands out the next message, where this consumer may have one now. The flag says whether it left the queue (and
     /// so made room for a sender).
     pub(super) fn take(&mut self, consumer: usize, now: Instant) -> Option<(Handout<M>, bool)> {
+        if self.is_ousted(consumer) {
+            return None;
+        }
         let (item, from_queue) = match self.returned.first_key_value() {
             // A suspect goes to empty hands only, and any idle consumer will do.
             Some((_, item)) if item.alone && self.holders[consumer].in_hand > 0 => return None,
@@ -228,7 +275,7 @@ impl<M> Slots<M> {
         let holder = &mut self.holders[held.consumer];
         let begun = holder.begun;
         let alone = *holder.failed_alone.get_or_insert(holder.in_hand == 1);
-        let reason = holder.reason.clone().unwrap_or_else(|| Arc::from("the actor was killed"));
+        let reason = holder.reason.clone().unwrap_or_else(|| Arc::from("was killed"));
         self.put_down(held.consumer);
         if !begun {
             self.returned.insert(held.item.sequence, Item { enqueued_at: now, ..held.item });
@@ -285,9 +332,9 @@ impl<M> Slots<M> {
         self.slots.len() - self.free.len()
     }
 
-    /// Nothing waits and nothing can come back.
-    pub(super) fn is_empty(&self) -> bool {
-        self.depth() == 0 && self.in_flight() == 0
+    /// Closed, and nothing waits, can come back, or is still to come.
+    pub(super) fn is_drained(&self) -> bool {
+        self.closed && self.depth() == 0 && self.in_flight() == 0 && self.reserved == 0
     }
 
     /// Everything not done, in order of acceptance: message, attempt, whether it is in hand.

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use actix::Actor as _;
 use actix_rt::Arbiter;
@@ -11,9 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::actor::Actor;
+use super::consumer::Inbox;
 use super::host::{Exit, Host, Wanted, tell};
-use super::mailbox::Inbox;
 use super::observer::{Observer, RestartCause};
+use super::pulse::Pulse;
 use super::restart::{RestartBudget, RestartPolicy};
 
 /// On which thread an actor runs.
@@ -32,6 +34,9 @@ pub struct Escalation {
     pub actor: String,
     pub cause: RestartCause,
 }
+
+/// Threads of one child that hang and cannot be ended; over it the child is given up.
+const ABANDONED_MAX: usize = 8;
 
 /// Owns the children. Created and used on the thread of an actix System.
 pub struct Supervisor {
@@ -66,6 +71,7 @@ impl Supervisor {
             chance: Arc::clone(&self.chance),
             wanted: self.wanted.subscribe(),
             escalated: self.escalated.clone(),
+            abandoned: Vec::new(),
         };
         self.children.push(actix_rt::spawn(charge.keep_alive(inbox, policy, Arc::new(build))));
     }
@@ -115,6 +121,8 @@ struct Charge {
     chance: Arc<Mutex<fastrand::Rng>>,
     wanted: watch::Receiver<Wanted>,
     escalated: watch::Sender<Option<Escalation>>,
+    /// Arbiters whose actor was stuck: they end when it comes back, if ever.
+    abandoned: Vec<Arbiter>,
 }
 
 impl Charge {
@@ -127,18 +135,19 @@ impl Charge {
         let mut budget = RestartBudget::new(policy);
         let mut home: Option<Arbiter> = None;
         loop {
-            let cause = match self.live(&inbox, Arc::clone(&build), &mut home).await {
+            let pulse = Arc::new(Pulse::new());
+            let cause = match self.live(&inbox, Arc::clone(&build), &pulse, policy.turn_max, &mut home).await {
                 Exit::Drained | Exit::Stopped => break,
-                Exit::Broken { cause, worked } => {
-                    // What fails now and then and works in between is held in bounds by its messages' attempts.
-                    if worked {
-                        budget.recover();
-                    }
-                    cause
-                }
+                Exit::Broken(cause) => cause,
             };
+            // What fails now and then and works in between is held in bounds by its messages' attempts.
+            if pulse.worked() {
+                budget.recover();
+            }
+            self.abandoned.retain(Arbiter::alive);
             let chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner).f64();
-            let Some(delay) = budget.spend(Instant::now(), chance) else {
+            let delay = budget.spend(Instant::now(), chance).filter(|_| self.abandoned.len() <= ABANDONED_MAX);
+            let Some(delay) = delay else {
                 self.observer.gave_up(&self.name, &cause);
                 // Nobody may wait for room in a mailbox that nobody empties.
                 inbox.close();
@@ -161,27 +170,40 @@ impl Charge {
         &mut self,
         inbox: &Inbox<A::Message>,
         build: Arc<dyn Fn() -> A + Send + Sync>,
+        pulse: &Arc<Pulse>,
+        turn_max: Option<Duration>,
         home: &mut Option<Arbiter>,
     ) -> Exit {
         let (sender, mut ended) = oneshot::channel();
         let wanted = *self.wanted.borrow_and_update();
-        let host = Host::new(inbox.join(), build, wanted, sender);
+        let consumer = inbox.join();
+        let id = consumer.id();
+        let host = Host::new(consumer, build, wanted, Arc::clone(pulse), sender);
         let address = match self.placement {
             Placement::Single => host.start(),
             Placement::Threads => match lodge(home) {
                 Ok(arbiter) => Host::start_in_arbiter(&arbiter.handle(), move |_| host),
-                Err(error) => {
-                    let cause = RestartCause::Failed(format!("no thread for it: {error}"));
-                    return Exit::Broken { cause, worked: false };
-                }
+                Err(error) => return Exit::Broken(RestartCause::Failed(format!("no thread for it: {error}"))),
             },
         };
+        let stuck = pulse.stuck(turn_max);
+        tokio::pin!(stuck);
         loop {
             tokio::select! {
-                exit = &mut ended => return exit.unwrap_or_else(|_| Exit::killed()),
+                exit = &mut ended => return exit.unwrap_or(Exit::Broken(RestartCause::Killed)),
                 Ok(()) = self.wanted.changed() => tell(&address, *self.wanted.borrow_and_update()),
+                () = &mut stuck => break,
             }
         }
+        // Nothing can end a thread that does not come back: it is left to itself, without its messages.
+        let cause = RestartCause::Stuck(turn_max.unwrap_or_default());
+        inbox.oust(id, &cause.to_string());
+        tell(&address, Wanted { stop: true, ousted: true, ..Wanted::default() });
+        if let Some(arbiter) = home.take() {
+            arbiter.stop();
+            self.abandoned.push(arbiter);
+        }
+        Exit::Broken(cause)
     }
 }
 

@@ -1,0 +1,240 @@
+//! The receiving end of a mailbox: incarnations of actors join an [`Inbox`], and each pulls batches as a [`Consumer`].
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::actor::{BatchPolicy, Message};
+use super::envelope::Envelope;
+use super::mailbox::Core;
+use super::slots::Handout;
+
+/// A receiving end that incarnations join.
+pub struct Inbox<M: Message>(Arc<Core<M>>);
+
+impl<M: Message> Clone for Inbox<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M: Message> Inbox<M> {
+    pub(super) fn new(core: Arc<Core<M>>) -> Self {
+        Self(core)
+    }
+
+    /// No more messages come in: as [`super::Mailbox::close`].
+    pub(super) fn close(&self) {
+        self.0.close();
+    }
+
+    /// Takes everything back from a consumer that is stuck; what it still does counts for nothing.
+    pub(super) fn oust(&self, consumer: usize, reason: &str) {
+        self.0.oust(consumer, reason);
+    }
+
+    pub fn join(&self) -> Consumer<M> {
+        Consumer { id: self.0.lock().join(), core: Arc::clone(&self.0) }
+    }
+}
+
+/// One incarnation of one actor at its mailbox.
+pub struct Consumer<M: Message> {
+    core: Arc<Core<M>>,
+    id: usize,
+}
+
+impl<M: Message> Consumer<M> {
+    /// Names it to [`Inbox::oust`].
+    pub(super) fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Fills `batch` (empty before) up to the policy; false where nothing will come any more: the mailbox is drained, or
+    /// this consumer was ousted. Safe to drop while it waits: what was collected stays in `batch`.
+    pub async fn receive(&self, policy: BatchPolicy, batch: &mut Vec<Envelope<M>>) -> bool {
+        let permits = policy.messages_max.max(1);
+        loop {
+            let mut changed = pin!(self.core.changed.notified());
+            // Registered before the look, so that nothing that happens between the two is missed.
+            changed.as_mut().enable();
+            match self.take(permits, batch) {
+                Taken::Over => return false,
+                Taken::Nothing | Taken::Blocked => changed.await,
+                Taken::Alone => return true,
+                Taken::Some => break,
+            }
+        }
+        if policy.linger > Duration::ZERO {
+            self.linger(permits, Instant::now() + policy.linger, batch).await;
+        }
+        true
+    }
+
+    async fn linger(&self, permits: usize, until: Instant, batch: &mut Vec<Envelope<M>>) {
+        while batch.len() < permits {
+            let mut changed = pin!(self.core.changed.notified());
+            changed.as_mut().enable();
+            match self.take(permits, batch) {
+                Taken::Some | Taken::Alone => {}
+                Taken::Over => return,
+                Taken::Blocked => {
+                    // A suspect waits for empty hands: ours will be after this turn, another consumer's may be now.
+                    self.core.changed.notify_one();
+                    return;
+                }
+                Taken::Nothing if self.core.lock().closed => return,
+                Taken::Nothing => {
+                    if tokio::time::timeout_at(until, changed).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&self, permits: usize, batch: &mut Vec<Envelope<M>>) -> Taken {
+        let now = Instant::now();
+        let before = batch.len();
+        let (mut room, mut alone) = (0, false);
+        let (over, more) = {
+            let mut slots = self.core.lock();
+            while batch.len() < permits && !alone {
+                let Some((handout, from_queue)) = slots.take(self.id, now) else { break };
+                room += usize::from(from_queue);
+                alone = handout.alone;
+                batch.push(self.envelope(handout, now));
+            }
+            (slots.is_drained() || slots.is_ousted(self.id), slots.depth() > 0)
+        };
+        if room > 0 {
+            self.core.room.add_permits(room);
+        }
+        if batch.len() > before {
+            if more {
+                self.core.changed.notify_one();
+            }
+            return if alone { Taken::Alone } else { Taken::Some };
+        }
+        match (over, more) {
+            (true, _) => Taken::Over,
+            (false, true) => Taken::Blocked,
+            (false, false) => Taken::Nothing,
+        }
+    }
+
+    fn envelope(&self, handout: Handout<M>, now: Instant) -> Envelope<M> {
+        Envelope {
+            core: Arc::clone(&self.core),
+            message: handout.message,
+            slot: handout.slot,
+            delivery: handout.delivery,
+            sequence: handout.sequence,
+            attempt: handout.attempt,
+            enqueued_at: handout.enqueued_at,
+            taken_at: now,
+            last_failure: handout.last_failure,
+            dead: handout.dead,
+            settled: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn is_ousted(&self) -> bool {
+        self.core.lock().is_ousted(self.id)
+    }
+
+    /// What the messages in hand are charged with when they are dropped.
+    pub(super) fn blame(&self, reason: &str) {
+        self.core.lock().blame(self.id, Arc::from(reason));
+    }
+
+    /// The turn with the batch in hand begins: from now on its failure is the batch's.
+    pub(super) fn begin(&self) {
+        self.core.lock().begin(self.id);
+    }
+
+    /// Gives back without blame.
+    pub(super) fn release(&self, batch: &mut Vec<Envelope<M>>) {
+        self.core.lock().absolve(self.id);
+        batch.clear();
+    }
+
+    /// Resolves when the mailbox is closed.
+    pub(super) async fn closed(&self) {
+        self.core.closing.cancelled().await;
+    }
+}
+
+impl<M: Message> Drop for Consumer<M> {
+    fn drop(&mut self) {
+        self.core.lock().leave(self.id);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Some,
+    /// A suspect: nothing else may join it.
+    Alone,
+    Nothing,
+    /// There is something, but not for hands that hold others.
+    Blocked,
+    /// Nothing will come any more.
+    Over,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test has no supervisor to start its tasks")]
+
+    use super::super::edge::WhenFull;
+    use super::super::mailbox::{Mailbox, MailboxLimits};
+    use super::super::observer::Silent;
+    use super::*;
+
+    #[derive(Debug)]
+    struct Number(u64);
+
+    impl Message for Number {
+        fn kind(&self) -> &'static str {
+            "number"
+        }
+        fn subject(&self) -> String {
+            self.0.to_string()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_suspect_reaches_an_idle_consumer_although_another_one_lingers() {
+        let limits = MailboxLimits { capacity: 8, attempts_max: 3 };
+        let mailbox: Mailbox<Number> = Mailbox::new("linger", limits, Arc::new(Silent));
+        let edge = mailbox.edge(WhenFull::Wait);
+        for number in 0..2 {
+            edge.send(Number(number)).await.unwrap();
+        }
+        let (lingering, idle, failing) = (mailbox.inbox().join(), mailbox.inbox().join(), mailbox.inbox().join());
+        let mut suspect = Vec::new();
+        assert!(failing.receive(BatchPolicy::ONE, &mut suspect).await);
+        failing.begin();
+        let lingers = tokio::spawn(async move {
+            let mut batch = Vec::new();
+            let policy = BatchPolicy { messages_max: 2, linger: Duration::from_secs(60) };
+            lingering.receive(policy, &mut batch).await;
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let takes = tokio::spawn(async move {
+            let mut batch = Vec::new();
+            idle.receive(BatchPolicy::ONE, &mut batch).await;
+            batch[0].0
+        });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        drop(suspect);
+        let taken = tokio::time::timeout(Duration::from_secs(1), takes).await.expect("the idle one takes it at once");
+        assert_eq!(taken.unwrap(), 0);
+        lingers.abort();
+    }
+}
