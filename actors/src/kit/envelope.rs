@@ -14,7 +14,7 @@ use super::mailbox::Core;
 pub type Batch<M> = [Envelope<M>];
 
 /// One attempt that ended in a panic, a kill or an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FailedAttempt {
     /// Counted from 1.
     pub attempt: u32,
@@ -59,6 +59,11 @@ impl<M: Message> Envelope<M> {
     /// Place in the order in which the mailbox accepted its messages.
     pub fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Place in the order in which the mailbox handed messages out, again and again counted anew.
+    pub fn delivery(&self) -> u64 {
+        self.delivery
     }
 
     /// Counted from 1. Only a message that failed alone is charged an attempt.

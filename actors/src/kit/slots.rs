@@ -1,6 +1,7 @@
 //! The slot protocol: who holds which message, what comes next, and whose fault a failure was.
 //!
-//! Plain data under the mailbox's lock: no waiting, no clock, no callbacks, so that it can be checked exhaustively.
+//! Plain data under the mailbox's lock: no waiting, no clock, no callbacks, so that it can be checked exhaustively (in
+//! `slots/model.rs`).
 //!
 //! - A message waits in `queue`, or after a failure in `returned`, which is always first in line and in order of
 //!   acceptance.
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 use super::envelope::FailedAttempt;
 
+#[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
 pub(super) struct Item<M> {
     pub message: Arc<M>,
     pub sequence: u64,
@@ -31,6 +33,7 @@ pub(super) struct Item<M> {
     pub dead: bool,
 }
 
+#[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
 struct Slot<M> {
     item: Item<M>,
     delivery: u64,
@@ -40,8 +43,11 @@ struct Slot<M> {
 
 /// One incarnation of one actor, as the mailbox sees it.
 #[derive(Default)]
+#[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
 struct Holder {
     in_hand: usize,
+    /// What it has in hand is a suspect: nothing else may join it.
+    holds_suspect: bool,
     /// The turn with what is in hand has begun: only then can its failure be theirs.
     begun: bool,
     /// Set by the first message that comes back: was it the only one in hand? Holds until the hand is empty.
@@ -53,6 +59,7 @@ struct Holder {
 }
 
 /// A message as it is handed out.
+#[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
 pub(super) struct Handout<M> {
     pub message: Arc<M>,
     pub slot: usize,
@@ -84,7 +91,7 @@ pub(super) enum Fate {
     Unburied,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) struct Totals {
     pub accepted: u64,
     pub acknowledged: u64,
@@ -92,6 +99,7 @@ pub(super) struct Totals {
     pub refused: u64,
 }
 
+#[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
 pub(super) struct Slots<M> {
     attempts_max: u32,
     queue: VecDeque<Item<M>>,
@@ -218,12 +226,13 @@ impl<M> Slots<M> {
     /// Hands out the next message, where this consumer may have one now. The flag says whether it left the queue (and
     /// so made room for a sender).
     pub(super) fn take(&mut self, consumer: usize, now: Instant) -> Option<(Handout<M>, bool)> {
-        if self.is_ousted(consumer) {
+        let holder = &self.holders[consumer];
+        if holder.ousted || holder.holds_suspect {
             return None;
         }
         let (item, from_queue) = match self.returned.first_key_value() {
             // A suspect goes to empty hands only, and any idle consumer will do.
-            Some((_, item)) if item.alone && self.holders[consumer].in_hand > 0 => return None,
+            Some((_, item)) if item.alone && holder.in_hand > 0 => return None,
             Some((&sequence, _)) => (self.returned.remove(&sequence)?, false),
             None => (self.queue.pop_front()?, true),
         };
@@ -240,6 +249,7 @@ impl<M> Slots<M> {
             dead: item.dead,
             alone: item.alone,
         };
+        let suspect = item.alone;
         let held = Some(Slot { item, delivery: self.delivery, consumer, taken_at: now });
         if slot == self.slots.len() {
             self.slots.push(held);
@@ -249,7 +259,7 @@ impl<M> Slots<M> {
         let holder = &mut self.holders[consumer];
         holder.in_hand += 1;
         if holder.in_hand == 1 {
-            *holder = Holder { in_hand: 1, ..Holder::default() };
+            *holder = Holder { in_hand: 1, holds_suspect: suspect, ..Holder::default() };
         }
         Some((handout, from_queue))
     }
@@ -318,6 +328,7 @@ impl<M> Slots<M> {
     fn put_down(&mut self, consumer: usize) {
         let holder = &mut self.holders[consumer];
         holder.in_hand -= 1;
+        holder.holds_suspect = false;
         if holder.in_hand == 0 && holder.gone {
             self.holders_free.push(consumer);
         }
@@ -354,6 +365,9 @@ impl<M> Slots<M> {
         heads.map(|item| now.duration_since(item.accepted_at)).max().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod model;
 
 #[cfg(test)]
 mod tests {
