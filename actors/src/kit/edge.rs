@@ -111,18 +111,23 @@ pub struct Place<M: Message> {
 }
 
 impl<M: Message> Place<M> {
+    /// Puts a message in: accepted, even if the mailbox was closed meanwhile.
+    pub fn fill(mut self, message: M) {
+        let kind = message.kind();
+        self.used = true;
+        self.core.fill(message);
+        if let Some(waited) = self.waited {
+            self.core.observer.backpressure(self.core.name, kind, waited);
+        }
+    }
+
     /// Passes work on: acknowledges what it was made from and puts `message` in, as one step that nothing can come
     /// between. Where the acknowledgement is refused (the envelope was taken away meanwhile, and somebody else has it
     /// now) the message is dropped: a late result counts for nothing.
-    pub fn hand_over<F: Message>(mut self, from: &Envelope<F>, message: M) -> Ack {
+    pub fn hand_over<F: Message>(self, from: &Envelope<F>, message: M) -> Ack {
         let acknowledged = from.ack();
         if acknowledged == Ack::Accepted {
-            let kind = message.kind();
-            self.used = true;
-            self.core.fill(message);
-            if let Some(waited) = self.waited {
-                self.core.observer.backpressure(self.core.name, kind, waited);
-            }
+            self.fill(message);
         }
         acknowledged
     }

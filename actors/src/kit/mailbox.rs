@@ -219,6 +219,10 @@ impl<M: Message> Mailbox<M> {
         self.0.close();
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.0.lock().closed
+    }
+
     pub fn stats(&self) -> MailboxStats {
         let slots = self.0.lock();
         MailboxStats {

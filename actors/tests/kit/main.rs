@@ -6,4 +6,5 @@ mod chaos;
 mod failures;
 mod flow;
 mod house;
+mod properties;
 mod stuck;
