@@ -140,6 +140,7 @@ impl Pipeline {
         let metric_writer = self.leaves.metric_writer.escalation();
         async move {
             tokio::select! {
+                biased;
                 escalation = generators => escalation,
                 escalation = committer => escalation,
                 escalation = template_cache => escalation,

@@ -189,7 +189,9 @@ impl Charge {
         let stuck = pulse.stuck(turn_max);
         tokio::pin!(stuck);
         loop {
+            // In order: a simulation repeats itself to the letter.
             tokio::select! {
+                biased;
                 exit = &mut ended => return exit.unwrap_or(Exit::Broken(RestartCause::Killed)),
                 Ok(()) = self.wanted.changed() => tell(&address, *self.wanted.borrow_and_update()),
                 () = &mut stuck => break,

@@ -16,7 +16,7 @@ use actors::kit::{
 
 use crate::house::{quietly, threads};
 
-const SENDERS: u64 = 3;
+const SENDERS: usize = 3;
 const WORKERS: usize = 4;
 const ATTEMPTS_MAX: u32 = 4;
 
@@ -141,7 +141,7 @@ impl Worker {
             Fault::FailsOnce if first => return Err(Failure::Broken("scripted".to_owned())),
             Fault::KillsItsArbiterOnce if first => {
                 actix_rt::Arbiter::current().stop();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             Fault::BlocksItsThreadOnce if first => std::thread::sleep(TURN_MAX * 2),
             Fault::NeverWakesOnce if first => std::future::pending().await,
@@ -252,7 +252,7 @@ fn chaos_loses_nothing_does_nothing_twice_and_buries_exactly_the_poison() {
         restarts[3],
     );
     assert!(restarts.iter().all(|&count| count > 0), "every kind of fault has happened");
-    let mut last = [0; SENDERS as usize];
+    let mut last = [0; SENDERS];
     let mut poison = 0;
     for number in 0..messages {
         let record = ledger.record(number);
@@ -261,7 +261,7 @@ fn chaos_loses_nothing_does_nothing_twice_and_buries_exactly_the_poison() {
         let expected = if script.is_poison(number) { (0, 1) } else { (1, 0) };
         assert_eq!(ends, expected, "message {number}, {:?}: (collected, buried)", script.fault(number));
         let delivery = record.first_delivery.load(Ordering::Relaxed);
-        let last = &mut last[usize::try_from(number % SENDERS).unwrap()];
+        let last = &mut last[usize::try_from(number).unwrap() % SENDERS];
         assert!(delivery > *last, "message {number} was first handed out before an earlier one of its sender");
         *last = delivery;
     }
@@ -295,7 +295,7 @@ async fn storm(ledger: Arc<Ledger>, messages: u64) {
         .map(|sender| {
             let edge = inbox.edge(WhenFull::Wait);
             tokio::spawn(async move {
-                for number in (sender..messages).step_by(SENDERS as usize) {
+                for number in (sender as u64..messages).step_by(SENDERS) {
                     edge.send(Parcel(number)).await.unwrap();
                 }
             })
