@@ -1,6 +1,6 @@
 //! What every command that runs actors shares: the runtime, the log, the panic hook.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -28,7 +28,12 @@ pub fn init_log() {
 
 /// Whether words on standard error may be coloured: on a terminal, unless NO_COLOR says otherwise.
 pub fn colour() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    colour_of(&std::io::stderr())
+}
+
+/// The same for any stream.
+pub fn colour_of(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A panic of an actor is survived: it becomes a line on standard error, not a backtrace.

@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::app;
 use crate::generate::{self, EXIT_INTERRUPTED};
+use crate::packages::inspect::Question;
 use crate::storage;
 use crate::summary::{Format, Status};
 
@@ -18,9 +19,14 @@ pub const EXIT_FAILED: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 /// omninode itself could not do its work: the output folder, or an actor that was given up.
 pub const EXIT_BROKEN: u8 = 3;
+/// `--check`: files are missing or stale; a run mends it.
+pub const EXIT_OUT_OF_DATE: u8 = 4;
+/// `--check`: files were edited; a person has to decide.
+pub const EXIT_EDITED: u8 = 5;
 
 const EXIT_CODES: &str = "Exit codes: 0 every contract gave a package; 1 some gave none; 2 wrong command line or no contract \
-found; 3 omninode could not do its work (output folder, actor given up); 130 interrupted.";
+found; 3 omninode could not do its work (output folder, actor given up); 130 interrupted. With --check: 0 everything is \
+as planned; 4 files are missing or stale, and a run mends it; 5 files were edited, and a person has to decide.";
 
 /// Turns generation events (ONEX node contracts) into code, through supervised actors.
 #[derive(Debug, Parser)]
@@ -62,7 +68,16 @@ struct GenerateArgs {
     /// Overwrite files that were edited since they were generated; a copy of each is kept in OUT/.omninode/kept.
     #[arg(long)]
     force: bool,
-    /// Where measurements are stored.
+    /// Write nothing; say what a run would do.
+    #[arg(long, conflicts_with_all = ["diff", "check"])]
+    dry_run: bool,
+    /// Write nothing; print what a run would change, as a patch for `git apply` in DIR.
+    #[arg(long, conflicts_with = "check")]
+    diff: bool,
+    /// Write nothing; say which files are missing, stale, edited or unknown, and exit by that.
+    #[arg(long)]
+    check: bool,
+    /// Where measurements are stored; not opened by --dry-run, --diff and --check.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, default_value = storage::DEFAULT_URL)]
     database: String,
     #[arg(long, value_enum, default_value_t = Format::Human)]
@@ -77,6 +92,10 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Generate(args) => {
+                if let Some(fault) = args.senseless() {
+                    app::say(&format!("error: {fault}"));
+                    return Ok(ExitCode::from(EXIT_USAGE));
+                }
                 let options = args.options();
                 let runner = actix_rt::System::with_tokio_rt(app::runtime);
                 let code = match runner.block_on(generate::run(options)) {
@@ -84,6 +103,8 @@ impl Cli {
                     Ok(Status::Failed) => EXIT_FAILED,
                     Ok(Status::Interrupted) => EXIT_INTERRUPTED,
                     Ok(Status::Broken) => EXIT_BROKEN,
+                    Ok(Status::OutOfDate) => EXIT_OUT_OF_DATE,
+                    Ok(Status::Edited) => EXIT_EDITED,
                     Err(error) => {
                         app::say(&format!("error: {error}"));
                         if error.is_usage() { EXIT_USAGE } else { EXIT_BROKEN }
@@ -104,9 +125,24 @@ impl Cli {
 }
 
 impl GenerateArgs {
+    /// What cannot be meant, with what to do.
+    fn senseless(&self) -> Option<&'static str> {
+        if self.check && self.force {
+            return Some("--check overwrites nothing, so --force has no sense with it; leave one of the two out");
+        }
+        let sarif = self.format == Format::Sarif && !self.check;
+        sarif.then_some("--format sarif tells what a check found; add --check, or choose --format json")
+    }
+
+    fn question(&self) -> Option<Question> {
+        let asked = [(self.dry_run, Question::DryRun), (self.diff, Question::Diff), (self.check, Question::Check)];
+        asked.into_iter().find_map(|(asked, question)| asked.then_some(question))
+    }
+
     fn options(self) -> generate::Options {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         generate::Options {
+            question: self.question(),
             paths: self.paths,
             out: self.out,
             pack: self.pack,

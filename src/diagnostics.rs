@@ -42,6 +42,27 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
 }
 
+/// A patch as a terminal may see it: its bytes as text, without control characters, in git's colours.
+pub fn patch(patch: &[u8], colour: bool) -> String {
+    let mut text = String::new();
+    for line in String::from_utf8_lossy(patch).split_inclusive('\n') {
+        let plain: String = line.trim_end_matches('\n').split('\t').map(printable).collect::<Vec<_>>().join("\t");
+        let style = match () {
+            () if !colour => "",
+            () if ["diff ", "--- ", "+++ ", "new file ", "deleted file "].iter().any(|it| line.starts_with(it)) => {
+                "\x1b[1m"
+            }
+            () if line.starts_with("@@") => "\x1b[36m",
+            () if line.starts_with('+') => "\x1b[32m",
+            () if line.starts_with('-') => "\x1b[31m",
+            () => "",
+        };
+        let end = if style.is_empty() { "" } else { "\x1b[0m" };
+        text.extend([style, &plain, end, "\n"]);
+    }
+    text
+}
+
 fn line_of(source: &str, place: Place) -> Option<String> {
     let text = source.lines().nth(place.line.checked_sub(1)? as usize)?;
     (text.chars().count() <= LINE_CHARS_MAX).then(|| text.to_owned())

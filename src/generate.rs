@@ -1,6 +1,6 @@
 //! `omninode generate`: contracts in, packages out, figures at the end.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,23 +8,25 @@ use std::time::{Duration, Instant};
 
 use actors::event::{Job, JobFailure, Outcome};
 use actors::generator::{Fault, Message};
-use actors::kit::{Edge, Observer};
-use actors::pipeline::{self, Pipeline, Ports};
-use actors::ports::{Clock as _, TemplateSource as _};
+use actors::kit::{Edge, Escalation, Observer};
+use actors::pipeline::{self, Drained, Pipeline, Ports};
+use actors::ports::{Clock as _, PackageStore, TemplateSource as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::app::say;
+use crate::app::{self, say};
 use crate::clock::SystemClock;
 use crate::intake::{self, Found, Origin};
 use crate::ledger::Ledger;
 use crate::observer::Counters;
 use crate::packages::OutputFolder;
+use crate::packages::inspect::{Inspection, Question};
 use crate::packs::Packs;
 use crate::progress::Progress;
-use crate::storage;
+use crate::report::Report;
 use crate::summary::{Collector, Format, Run, Status, Summary};
+use crate::{diagnostics, sarif, storage};
 
 /// The exit code of an interrupted run, as a shell reports an interrupt.
 pub const EXIT_INTERRUPTED: u8 = 130;
@@ -33,6 +35,8 @@ pub const EXIT_INTERRUPTED: u8 = 130;
 const GRACE: Duration = Duration::from_secs(30);
 
 pub struct Options {
+    /// What is wanted to know, of a run that writes nothing.
+    pub question: Option<Question>,
     pub paths: Vec<PathBuf>,
     pub out: PathBuf,
     pub pack: String,
@@ -87,21 +91,72 @@ pub async fn run(options: Options) -> Result<Status, RunError> {
             fault.unwrap_or_else(|| codegen::Diagnostic::new(&options.pack, None, "unreadable")),
         ));
     }
+    match options.question {
+        None => write(&options, found, packs).await,
+        Some(question) => inspect(&options, question, found, packs).await,
+    }
+}
+
+async fn write(options: &Options, found: Vec<Found>, packs: Arc<Packs>) -> Result<Status, RunError> {
     let packages = Arc::new(OutputFolder::open(&options.out, options.force).map_err(RunError::OutputFolder)?);
-    let (summary, clean) = generate(&options, found, packs, &packages).await;
+    let (summary, clean) = generate(options, found, packs, Arc::clone(&packages) as _).await;
     let durable = packages.finish(clean);
     let text = match options.format {
         Format::Human => summary.to_text(&options.out.display().to_string()),
-        // A summary is numbers and texts: it always has a JSON form.
-        Format::Json => serde_json::to_string_pretty(&summary).unwrap_or_default() + "\n",
+        Format::Json | Format::Sarif => pretty(&summary),
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads it had enough.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(RunError::Print(error)),
-        _ => {}
-    }
+    print(text.as_bytes())?;
     durable.map_err(RunError::NotDurable)?;
     Ok(summary.status)
+}
+
+/// The same run, with a store that only looks.
+async fn inspect(
+    options: &Options,
+    question: Question,
+    found: Vec<Found>,
+    packs: Arc<Packs>,
+) -> Result<Status, RunError> {
+    let inspection = Inspection::open(&options.out, question, options.force).map_err(RunError::OutputFolder)?;
+    let inspection = Arc::new(inspection);
+    let (summary, _) = generate(options, found, packs, Arc::clone(&inspection) as _).await;
+    let report = Report::new(question, options.out.display().to_string(), summary, inspection.take());
+    match options.format {
+        Format::Json => print(pretty(&report).as_bytes())?,
+        Format::Sarif => print(pretty(&sarif::log(&report)).as_bytes())?,
+        Format::Human if question == Question::Diff => {
+            print(&for_stdout(report.to_diff()))?;
+            say(report.to_text().trim_end());
+        }
+        Format::Human => {
+            print(report.to_text().as_bytes())?;
+            let advice = report.advice();
+            if !advice.is_empty() {
+                say(advice.trim_end());
+            }
+        }
+    }
+    Ok(report.status)
+}
+
+/// Summaries and reports are numbers and texts: they always have a JSON form.
+fn pretty(data: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(data).unwrap_or_default() + "\n"
+}
+
+/// Data for standard output. Whoever reads it may have had enough.
+fn print(data: &[u8]) -> Result<(), RunError> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(data).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(RunError::Print(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A patch as it is, or as a terminal may see it.
+fn for_stdout(patch: Vec<u8>) -> Vec<u8> {
+    let stdout = std::io::stdout();
+    if stdout.is_terminal() { diagnostics::patch(&patch, app::colour_of(&stdout)).into_bytes() } else { patch }
 }
 
 /// The summary, and whether everything that was begun has ended.
@@ -109,62 +164,27 @@ async fn generate(
     options: &Options,
     found: Vec<Found>,
     packs: Arc<Packs>,
-    packages: &Arc<OutputFolder>,
+    packages: Arc<dyn PackageStore>,
 ) -> (Summary, bool) {
     let started = Instant::now();
     let total = found.len();
-    let mut desk = Desk::new(total, options.format);
-    let (sender, mut outcomes) = mpsc::channel(256);
+    let (sender, outcomes) = mpsc::channel(256);
+    let mut desk = Desk::new(total, outcomes, options.format);
     let ledger = Arc::new(Ledger::new(sender));
     let counters = Arc::new(Counters::default());
-    let (config, ports) = wiring(options, packs, Arc::clone(packages), &ledger, &counters).await;
+    let (config, ports) = wiring(options, packs, packages, &ledger, &counters).await;
     let interrupt = watch_interrupts();
     let house = Pipeline::start(&config, &ports);
     let tally = house.tally();
-    let escalation = house.escalation();
     let stop = CancellationToken::new();
-    let feeding = Feed::new(options, Arc::clone(&ledger), house.intake(), stop.clone()).spawn(found);
+    let mut feeding = Feed::new(options, Arc::clone(&ledger), house.intake(), stop.clone()).spawn(found);
 
-    let mut status = Status::Complete;
-    let mut refused = feeding.refused;
-    let mut escalation = Box::pin(escalation);
-    while desk.collector.ended() < total {
-        tokio::select! {
-            Some(outcome) = outcomes.recv() => desk.take(&outcome),
-            Some((source, failure)) = refused.recv() => desk.refuse(&source, failure),
-            () = interrupt.cancelled() => {
-                desk.progress.say("interrupted: finishing what is in hand; interrupt again to stop at once");
-                status = Status::Interrupted;
-                break;
-            }
-            escalated = &mut escalation => {
-                desk.progress.say(&format!("error: {escalated}"));
-                status = Status::Broken;
-                break;
-            }
-        }
-    }
+    let status = desk.listen(&mut feeding.refused, house.escalation(), &interrupt).await;
     // What is in hand is finished; what waits in the intake is not begun any more.
     stop.cancel();
-    // The feeder must not wait for somebody who does not listen any more.
-    refused.close();
-    while let Ok((source, failure)) = refused.try_recv() {
-        desk.refuse(&source, failure);
-    }
-    let _ = feeding.task.await;
-    let draining = house.drain(GRACE);
-    tokio::pin!(draining);
-    let drained = loop {
-        tokio::select! {
-            biased;
-            Some(outcome) = outcomes.recv() => desk.take(&outcome),
-            drained = &mut draining => break drained,
-        }
-    };
-    while let Ok(outcome) = outcomes.try_recv() {
-        desk.take(&outcome);
-    }
-    desk.progress.finish();
+    desk.close(feeding).await;
+    let drained = desk.drain(house).await;
+
     let unfinished: Vec<String> = ledger.open().iter().map(ToString::to_string).collect();
     let status = match status {
         Status::Complete if !unfinished.is_empty() => Status::Broken,
@@ -188,14 +208,19 @@ async fn generate(
 async fn wiring(
     options: &Options,
     packs: Arc<Packs>,
-    packages: Arc<OutputFolder>,
+    packages: Arc<dyn PackageStore>,
     ledger: &Arc<Ledger>,
     counters: &Arc<Counters>,
 ) -> (pipeline::Config, Ports) {
     let mut config = pipeline::Config::new(options.workers);
     config.generator.timeout = options.worker_timeout;
     config.generator.fault.clone_from(&options.fault);
-    let metrics = match storage::open(&options.database).await {
+    let opened = match options.question {
+        None => storage::open(&options.database).await,
+        // Nothing of it is to be found afterwards.
+        Some(_) => Ok(Arc::new(storage::Nowhere) as _),
+    };
+    let metrics = match opened {
         Ok(store) => store,
         Err(fault) => {
             // A database fault never fails a generation.
@@ -217,13 +242,67 @@ async fn wiring(
 
 /// Where what became of contracts comes in: shown at once, kept for the summary.
 struct Desk {
+    total: usize,
+    outcomes: mpsc::Receiver<Outcome>,
     progress: Progress,
     collector: Collector,
 }
 
 impl Desk {
-    fn new(total: usize, format: Format) -> Self {
-        Self { progress: Progress::new(total, format == Format::Human), collector: Collector::default() }
+    fn new(total: usize, outcomes: mpsc::Receiver<Outcome>, format: Format) -> Self {
+        let progress = Progress::new(total, format == Format::Human);
+        Self { total, outcomes, progress, collector: Collector::default() }
+    }
+
+    /// Until every contract has its end, or the run is to end early.
+    async fn listen(
+        &mut self,
+        refused: &mut mpsc::Receiver<(String, JobFailure)>,
+        escalation: impl Future<Output = Escalation>,
+        interrupt: &CancellationToken,
+    ) -> Status {
+        tokio::pin!(escalation);
+        while self.collector.ended() < self.total {
+            tokio::select! {
+                Some(outcome) = self.outcomes.recv() => self.take(&outcome),
+                Some((source, failure)) = refused.recv() => self.refuse(&source, failure),
+                () = interrupt.cancelled() => {
+                    self.progress.say("interrupted: finishing what is in hand; interrupt again to stop at once");
+                    return Status::Interrupted;
+                }
+                escalated = &mut escalation => {
+                    self.progress.say(&format!("error: {escalated}"));
+                    return Status::Broken;
+                }
+            }
+        }
+        Status::Complete
+    }
+
+    /// The feeder must not wait for somebody who does not listen any more.
+    async fn close(&mut self, mut feeding: Feeding) {
+        feeding.refused.close();
+        while let Ok((source, failure)) = feeding.refused.try_recv() {
+            self.refuse(&source, failure);
+        }
+        let _ = feeding.task.await;
+    }
+
+    async fn drain(&mut self, house: Pipeline) -> Drained {
+        let draining = house.drain(GRACE);
+        tokio::pin!(draining);
+        let drained = loop {
+            tokio::select! {
+                biased;
+                Some(outcome) = self.outcomes.recv() => self.take(&outcome),
+                drained = &mut draining => break drained,
+            }
+        };
+        while let Ok(outcome) = self.outcomes.try_recv() {
+            self.take(&outcome);
+        }
+        self.progress.finish();
+        drained
     }
 
     fn take(&mut self, outcome: &Outcome) {

@@ -3,7 +3,7 @@
 //! Floors, imports point down only:
 //! ```text
 //! cli -> generate                                     commands
-//! summary   progress   diagnostics   intake   ledger   what `generate` is made of
+//! summary   report   sarif   progress   diagnostics   intake   ledger   what `generate` is made of
 //! packages   packs   storage   clock   observer        ports of the actors, implemented
 //! app                                                  the runtime and the log
 //! ```
@@ -19,5 +19,7 @@ pub mod observer;
 pub mod packages;
 pub mod packs;
 pub mod progress;
+pub mod report;
+pub mod sarif;
 pub mod storage;
 pub mod summary;

@@ -6,7 +6,12 @@
 //!   manifest records the hashes to come before the first rename, so that a killed run is completed by the next.
 //! - A file that differs from both was edited: the package is refused and says which files, unless `force` (which keeps
 //!   a copy).
+//!
+//! [`changes`] compares a plan with the disk; what is here acts on it, and [`inspect`] only tells it.
 
+mod changes;
+mod diff;
+pub mod inspect;
 pub mod manifest;
 
 use std::collections::BTreeMap;
@@ -21,9 +26,12 @@ use actors::event::{JobFailure, Written};
 use actors::ports::{Package, PackageStore};
 use async_trait::async_trait;
 use codegen::Diagnostic;
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, FlockOperation};
+use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
 
+pub use changes::State;
+use changes::{Comparison, compare, read_own};
 use manifest::{FILE_NAME, Manifest, hash};
 
 /// Everything of ours in OUT that is not a package.
@@ -44,8 +52,7 @@ struct Folder {
     staged: AtomicU64,
     /// Overwrite edited files, keeping a copy.
     force: bool,
-    /// Which contract each package was made of in this run.
-    sources: Mutex<BTreeMap<String, Arc<str>>>,
+    claims: Claims,
 }
 
 impl OutputFolder {
@@ -57,15 +64,12 @@ impl OutputFolder {
         let shown = path.display();
         fs::create_dir_all(path).map_err(|error| format!("cannot create the output folder {shown}: {error}"))?;
         let handle = File::open(path).map_err(|error| format!("cannot open the output folder {shown}: {error}"))?;
-        match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(format!(
-                    "another omninode run writes to {shown}; wait for it to end, or choose another --out"
-                ));
-            }
-            Err(error) => return Err(format!("cannot lock the output folder {shown}: {error}")),
-        }
+        lock(&handle, path, FlockOperation::NonBlockingLockExclusive)?;
+        rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+            format!(
+                "cannot write to the output folder {shown}: {error}; check its permissions, or choose another --out"
+            )
+        })?;
         let own = path.join(OWN_FOLDER);
         for entry in fs::read_dir(&own).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with("staging-") {
@@ -81,7 +85,7 @@ impl OutputFolder {
             staging,
             staged: AtomicU64::new(0),
             force,
-            sources: Mutex::default(),
+            claims: Claims::default(),
         };
         Ok(Self { inner: Arc::new(folder), runtime: Handle::current() })
     }
@@ -116,31 +120,40 @@ fn sync(_: &File) -> io::Result<()> {
 #[async_trait]
 impl PackageStore for OutputFolder {
     async fn commit(&self, packages: Vec<Arc<Package>>) -> Vec<Result<Written, JobFailure>> {
-        let count = packages.len();
-        let lanes: Vec<_> = lanes(packages)
-            .into_iter()
-            .map(|lane| {
-                let folder = Arc::clone(&self.inner);
-                let work =
-                    move || lane.into_iter().map(|(at, package)| (at, folder.write(&package))).collect::<Vec<_>>();
-                self.runtime.spawn_blocking(work)
-            })
-            .collect();
-        let mut results: Vec<_> = (0..count).map(|_| None).collect();
-        for lane in lanes {
-            for (at, result) in lane.await.unwrap_or_default() {
-                results[at] = Some(result);
-            }
-        }
-        let broken_off = || {
-            let fault = Diagnostic::new("output folder", None, "writing broke off").help("run again");
-            Err(JobFailure::new("io", fault))
-        };
-        results.into_iter().map(|result| result.unwrap_or_else(broken_off)).collect()
+        let folder = Arc::clone(&self.inner);
+        in_lanes(&self.runtime, packages, move |package| folder.write(package)).await
     }
 }
 
-/// A batch, split for as many threads as there are cores. Packages of one name stay in one lane, in order.
+/// Runs `work` on each package of a batch, on as many threads as there are cores; a result for each, in order. Packages
+/// of one name stay on one thread, in order.
+async fn in_lanes<W>(runtime: &Handle, packages: Vec<Arc<Package>>, work: W) -> Vec<Result<Written, JobFailure>>
+where
+    W: Fn(&Package) -> Result<Written, JobFailure> + Clone + Send + 'static,
+{
+    let count = packages.len();
+    let lanes: Vec<_> = lanes(packages)
+        .into_iter()
+        .map(|lane| {
+            let work = work.clone();
+            let work = move || lane.into_iter().map(|(at, package)| (at, work(&package))).collect::<Vec<_>>();
+            runtime.spawn_blocking(work)
+        })
+        .collect();
+    let mut results: Vec<_> = (0..count).map(|_| None).collect();
+    for lane in lanes {
+        for (at, result) in lane.await.unwrap_or_default() {
+            results[at] = Some(result);
+        }
+    }
+    let broken_off = || {
+        let fault = Diagnostic::new("output folder", None, "the work on it broke off").help("run again");
+        Err(JobFailure::new("io", fault))
+    };
+    results.into_iter().map(|result| result.unwrap_or_else(broken_off)).collect()
+}
+
+/// A batch, split for as many threads as there are cores.
 fn lanes(packages: Vec<Arc<Package>>) -> Vec<Vec<(usize, Arc<Package>)>> {
     let count = std::thread::available_parallelism().map_or(1, usize::from).min(packages.len()).max(1);
     let mut lanes: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
@@ -152,37 +165,13 @@ fn lanes(packages: Vec<Arc<Package>>) -> Vec<Vec<(usize, Arc<Package>)>> {
     lanes
 }
 
-/// What an update will do to the files of an existing package.
+/// Which contract each package was made of in this run: one for each, whatever the intake has seen.
 #[derive(Default)]
-struct Changes<'a> {
-    write: Vec<&'a codegen::File>,
-    /// Written by us before, not planned any more, untouched since.
-    remove: Vec<String>,
-    /// Edited by a person, and in our way.
-    edited: Vec<String>,
-}
+struct Claims(Mutex<BTreeMap<String, Arc<str>>>);
 
-impl Folder {
-    fn write(&self, package: &Package) -> Result<Written, JobFailure> {
-        let started = Instant::now();
-        self.claim(package)?;
-        let target = self.path.join(&package.name);
-        let written = match fs::symlink_metadata(&target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.create(package, &target),
-            Err(error) => Err(io_failure(&target, &error)),
-            Ok(found) if found.is_dir() => self.update(package, &target),
-            Ok(_) => {
-                Err(conflict(&target, "is in the way: it is not a folder", "move it away, or choose another --out"))
-            }
-        };
-        let files = u32::try_from(package.files.len()).unwrap_or(u32::MAX);
-        let bytes = package.files.iter().map(|file| file.content.len() as u64).sum();
-        written.map(|files_written| Written { files, files_written, bytes, duration: started.elapsed() })
-    }
-
-    /// One contract for each package in a run, whatever the intake has seen.
+impl Claims {
     fn claim(&self, package: &Package) -> Result<(), JobFailure> {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let first = sources.entry(package.name.clone()).or_insert_with(|| Arc::clone(&package.source));
         if *first == package.source {
             return Ok(());
@@ -191,9 +180,29 @@ impl Folder {
         let help = "give each node a name of its own, or generate them into different folders";
         Err(JobFailure::new("duplicate", Diagnostic::new(&*package.source, None, fault).help(help)))
     }
+}
+
+impl Folder {
+    fn write(&self, package: &Package) -> Result<Written, JobFailure> {
+        let started = Instant::now();
+        self.claims.claim(package)?;
+        let target = self.path.join(&package.name);
+        let comparison = compare(package, &target)?;
+        let done = match &comparison.manifest {
+            None => self.create(package, &comparison, &target),
+            Some(_) if comparison.is_up_to_date() => Ok(()),
+            Some(manifest) => match comparison.refusal(&target) {
+                Some(refusal) if !self.force => return Err(refusal),
+                _ => self.update(package, &comparison, manifest.clone(), &target),
+            },
+        };
+        done.map_err(|error| io_failure(&target, &error))?;
+        let files_written = comparison.changes.iter().filter(|change| !change.leaves()).count();
+        Ok(written(package, files_written, started))
+    }
 
     /// A package that was not there: staged, then visible as a whole.
-    fn create(&self, package: &Package, target: &Path) -> Result<u32, JobFailure> {
+    fn create(&self, package: &Package, comparison: &Comparison<'_>, target: &Path) -> io::Result<()> {
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let staged = self.staging.join(number.to_string());
         let made = (|| {
@@ -209,53 +218,37 @@ impl Folder {
                 folder = parent;
                 fs::write(staged.join(&file.path), &file.content)?;
             }
-            fs::write(staged.join(FILE_NAME), Manifest::new(hashes(package)).to_bytes())?;
+            fs::write(staged.join(FILE_NAME), comparison.after.to_bytes())?;
             fs::rename(&staged, target)
         })();
-        if let Err(error) = made {
+        if made.is_err() {
             let _ = fs::remove_dir_all(&staged);
-            return Err(io_failure(target, &error));
         }
-        Ok(u32::try_from(package.files.len()).unwrap_or(u32::MAX))
+        made
     }
 
-    fn update(&self, package: &Package, target: &Path) -> Result<u32, JobFailure> {
-        let found =
-            Manifest::read(target).map_err(|fault| conflict(target, &fault, "restore it, or move the package away"))?;
-        let Some(mut manifest) = found else {
-            let help = "it was not made by omninode: move it away, or choose another --out";
-            return Err(conflict(target, "exists already", help));
-        };
-        let changes = changes(package, target, &manifest)?;
-        if !changes.edited.is_empty() && !self.force {
-            let files = changes.edited.join(", ");
-            let help =
-                "keep the edits and leave it, or run again with --force (which keeps a copy of each edited file)";
-            return Err(conflict(target, &format!("was edited since it was generated: {files}"), help));
+    fn update(
+        &self,
+        package: &Package,
+        comparison: &Comparison<'_>,
+        mut manifest: Manifest,
+        target: &Path,
+    ) -> io::Result<()> {
+        keep_pending(&mut manifest, target);
+        manifest.pending.clone_from(&comparison.after.files);
+        self.replace(&target.join(FILE_NAME), &manifest.to_bytes())?;
+        for change in comparison.edited() {
+            self.keep_copy(package, &change.path)?;
         }
-        let after = Manifest::new(hashes(package));
-        if changes.write.is_empty() && changes.remove.is_empty() && manifest == after {
-            return Ok(0);
+        // First what leaves: a folder may take the place of a file, and the other way round.
+        for change in comparison.changes.iter().filter(|change| change.leaves()) {
+            fs::remove_file(target.join(&change.path))?;
+            remove_empty_folders(target, &change.path);
         }
-        let done = (|| {
-            keep_pending(&mut manifest, target);
-            manifest.pending = after.files.clone();
-            self.replace(&target.join(FILE_NAME), &manifest.to_bytes())?;
-            for path in &changes.edited {
-                self.keep_copy(package, path)?;
-            }
-            // First what leaves: a folder may take the place of a file, and the other way round.
-            for path in &changes.remove {
-                fs::remove_file(target.join(path))?;
-                remove_empty_folders(target, path);
-            }
-            for file in &changes.write {
-                self.replace(&target.join(&file.path), file.content.as_bytes())?;
-            }
-            self.replace(&target.join(FILE_NAME), &after.to_bytes())
-        })();
-        done.map_err(|error: io::Error| io_failure(target, &error))?;
-        Ok(u32::try_from(changes.write.len()).unwrap_or(u32::MAX))
+        for file in comparison.changes.iter().filter_map(|change| change.planned) {
+            self.replace(&target.join(&file.path), file.content.as_bytes())?;
+        }
+        self.replace(&target.join(FILE_NAME), &comparison.after.to_bytes())
     }
 
     /// Writes a file beside the others and renames it over its place: it is the old one or the new one, never half.
@@ -263,26 +256,47 @@ impl Folder {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
+        self.stage(content, path)?.persist(path).map(drop).map_err(|error| error.error)
+    }
+
+    /// A file that has its content, but not its place yet; with the mode of the file `like`, where there is one.
+    fn stage(&self, content: &[u8], like: &Path) -> io::Result<NamedTempFile> {
         fs::create_dir_all(&self.staging)?;
         let mut file = tempfile::Builder::new().permissions(new_file_permissions()).tempfile_in(&self.staging)?;
         file.write_all(content)?;
-        if let Ok(found) = fs::metadata(path) {
+        if let Ok(found) = fs::metadata(like) {
             // The mode asked for went through the umask; one that a file has already is kept as it is.
             file.as_file().set_permissions(found.permissions())?;
         }
-        file.persist(path).map(drop).map_err(|error| error.error)
+        Ok(file)
     }
 
-    /// `OUT/.omninode/kept/<package>/<path>.<hash>`: a copy of what `--force` overwrites.
+    /// A copy of what `--force` overwrites, durable before it is overwritten.
     fn keep_copy(&self, package: &Package, path: &str) -> io::Result<()> {
         let edited = self.path.join(&package.name).join(path);
         let content = fs::read(&edited)?;
-        let name = format!("{path}.{}", &hash(&content)[..8]);
-        let kept = self.path.join(OWN_FOLDER).join("kept").join(&package.name).join(name);
-        self.replace(&kept, &content)?;
-        tracing::warn!(file = %edited.display(), copy = %kept.display(), "an edited file is overwritten; its copy is kept");
+        let copy = self.path.join(kept(&package.name, path, &content));
+        if let Some(parent) = copy.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let staged = self.stage(&content, &edited)?;
+        staged.as_file().sync_all()?;
+        staged.persist(&copy).map_err(|error| error.error)?;
+        tracing::warn!(file = %edited.display(), copy = %copy.display(), "an edited file is overwritten; its copy is kept");
         Ok(())
     }
+}
+
+/// Where the copy of an edited file is kept, from the output folder: `.omninode/kept/<package>/<path>.<hash>`.
+fn kept(package: &str, path: &str, content: &[u8]) -> String {
+    format!("{OWN_FOLDER}/kept/{package}/{path}.{}", &hash(content)[..16])
+}
+
+fn written(package: &Package, files_written: usize, started: Instant) -> Written {
+    let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    let bytes = package.files.iter().map(|file| file.content.len() as u64).sum();
+    let (files, files_written) = (count(package.files.len()), count(files_written));
+    Written { files, files_written, bytes, duration: started.elapsed() }
 }
 
 /// The mode that a new file asks for, before the umask.
@@ -293,7 +307,9 @@ fn new_file_permissions() -> fs::Permissions {
 /// What an earlier, interrupted update had written stays ours under the next one's journal.
 fn keep_pending(manifest: &mut Manifest, target: &Path) {
     for (path, written) in std::mem::take(&mut manifest.pending) {
-        if fs::read(target.join(&path)).is_ok_and(|content| hash(&content) == written) {
+        if let Ok(Some(content)) = read_own(target, &path)
+            && hash(&content) == written
+        {
             manifest.files.insert(path, written);
         }
     }
@@ -310,86 +326,25 @@ fn remove_empty_folders(target: &Path, path: &str) {
     }
 }
 
-fn changes<'a>(package: &'a Package, target: &Path, manifest: &Manifest) -> Result<Changes<'a>, JobFailure> {
-    let mut changes = Changes::default();
-    for file in &package.files {
-        match read_own(target, &file.path)? {
-            Some(content) if content == file.content.as_bytes() => {}
-            Some(content) if !manifest.is_ours(&file.path, &hash(&content)) => {
-                changes.edited.push(file.path.clone());
-                changes.write.push(file);
-            }
-            _ => changes.write.push(file),
+/// Locks the output folder for as long as `handle` lives; one that writes keeps out all others.
+fn lock(handle: &File, path: &Path, operation: FlockOperation) -> Result<(), String> {
+    let shown = path.display();
+    rustix::fs::flock(handle, operation).map_err(|error| match error {
+        rustix::io::Errno::WOULDBLOCK => {
+            format!("another omninode run uses the output folder {shown}; wait for it to end, or choose another --out")
         }
-    }
-    for path in manifest.files.keys().chain(manifest.pending.keys()) {
-        let planned = package.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok();
-        if !planned
-            && !changes.remove.contains(path)
-            && let Ok(Some(content)) = read_own(target, path)
-            && manifest.is_ours(path, &hash(&content))
-        {
-            changes.remove.push(path.clone());
-        }
-    }
-    match package.files.iter().find_map(|file| in_the_way(target, &file.path, &changes.remove)) {
-        Some(other) => Err(conflict(&other, "is in the way of a generated file", "move it away, then run again")),
-        None => Ok(changes),
-    }
-}
-
-/// What stands in the place of a file that is to be written, or of a folder on its way, and is not about to leave.
-fn in_the_way(target: &Path, path: &str, leaving: &[String]) -> Option<PathBuf> {
-    let leaves = |path: &str| leaving.iter().any(|leaving| leaving == path);
-    for (end, _) in path.match_indices('/') {
-        let folder = target.join(&path[..end]);
-        if folder.is_file() && !leaves(&path[..end]) {
-            return Some(folder);
-        }
-    }
-    let place = target.join(path);
-    let inside = |entry: &Path| entry.strip_prefix(target).ok().and_then(Path::to_str).is_some_and(leaves);
-    let stays = |folder: &Path| {
-        ignore::Walk::new(folder).flatten().any(|entry| entry.path().is_file() && !inside(entry.path()))
-    };
-    (place.is_dir() && stays(&place)).then_some(place)
-}
-
-/// Reads a file of the package; `None` where it is missing. Refuses to follow a link out of the package.
-fn read_own(target: &Path, path: &str) -> Result<Option<Vec<u8>>, JobFailure> {
-    let mut place = target.to_owned();
-    for segment in path.split('/') {
-        place.push(segment);
-        match fs::symlink_metadata(&place) {
-            Ok(found) if found.is_symlink() => {
-                return Err(conflict(
-                    &place,
-                    "is a symbolic link",
-                    "replace it by a file or folder; omninode writes through no link",
-                ));
-            }
-            Ok(_) => {}
-            // A file in the place of a folder: what was looked for is not there.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(io_failure(&place, &error)),
-        }
-    }
-    if place.is_dir() {
-        return Ok(None);
-    }
-    fs::read(&place).map(Some).map_err(|error| io_failure(&place, &error))
-}
-
-fn hashes(package: &Package) -> BTreeMap<String, String> {
-    package.files.iter().map(|file| (file.path.clone(), hash(file.content.as_bytes()))).collect()
+        error => format!("cannot lock the output folder {shown}: {error}"),
+    })
 }
 
 fn io_failure(path: &Path, error: &io::Error) -> JobFailure {
     let help = match error.kind() {
-        io::ErrorKind::PermissionDenied => "check the permissions of the folder, or choose another --out",
-        io::ErrorKind::StorageFull => "free some space, then run again",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "check the permissions of the folder, or choose another --out"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space, then run again: nothing half-written is visible, and an update goes on where it stopped"
+        }
         io::ErrorKind::InvalidFilename => "shorten the names in the contract, or choose a shorter --out",
         _ => "run again; nothing half-written is visible",
     };

@@ -50,6 +50,8 @@ pub struct Percentiles {
 pub enum Format {
     Human,
     Json,
+    /// SARIF 2.1.0, for `--check`.
+    Sarif,
 }
 
 /// How a run ended.
@@ -64,6 +66,10 @@ pub enum Status {
     Interrupted,
     /// An actor was given up, or accepted work was left undone.
     Broken,
+    /// Of a check: what is on the disk is not as planned, and a run mends it.
+    OutOfDate,
+    /// Of a check: files were edited, or something is in the way; a run would refuse these packages.
+    Edited,
 }
 
 /// What `--format json` prints.
@@ -270,7 +276,7 @@ impl Summary {
     }
 }
 
-fn count(number: u64, noun: &str) -> String {
+pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

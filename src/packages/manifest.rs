@@ -36,7 +36,14 @@ impl Manifest {
     /// # Errors
     /// It cannot be read, or is not one that this version understands; in words for the user.
     pub fn read(package: &Path) -> Result<Option<Self>, String> {
-        let bytes = match std::fs::read(package.join(FILE_NAME)) {
+        let path = package.join(FILE_NAME);
+        let bytes = match std::fs::symlink_metadata(&path) {
+            // A pipe would block, a link leads elsewhere.
+            Ok(found) if !found.is_file() => return Err(format!("{FILE_NAME} is no plain file")),
+            Ok(_) => std::fs::read(&path),
+            Err(error) => Err(error),
+        };
+        let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("{FILE_NAME} cannot be read: {error}")),

@@ -11,6 +11,10 @@ fn package(files: &[(&str, &str)]) -> Package {
     Package { name: "node_x".to_owned(), source: Arc::from("x.yaml"), files }
 }
 
+fn hashes(package: &Package) -> BTreeMap<String, String> {
+    package.files.iter().map(|file| (file.path.clone(), hash(file.content.as_bytes()))).collect()
+}
+
 struct Bench {
     _folder: tempfile::TempDir,
     out: PathBuf,
@@ -82,7 +86,7 @@ fn an_edited_file_is_never_overwritten_without_force_and_with_it_a_copy_is_kept(
     );
     bench.run(true, &[("a.py", "one"), ("b.py", "two")]).unwrap();
     assert_eq!(bench.read("a.py"), "one");
-    let kept = bench.out.join(".omninode/kept/node_x").join(format!("a.py.{}", &hash(b"mine")[..8]));
+    let kept = bench.out.join(".omninode/kept/node_x").join(format!("a.py.{}", &hash(b"mine")[..16]));
     assert_eq!(fs::read_to_string(kept).unwrap(), "mine");
 }
 

@@ -121,6 +121,7 @@ fn run(
     fault: actors::generator::Fault,
 ) -> Status {
     let options = Options {
+        question: None,
         paths: vec![folder.to_owned()],
         out: bench.out(),
         pack: "onex".to_owned(),

@@ -4,5 +4,6 @@
 mod crashes;
 mod faults;
 mod generate;
+mod inspect;
 mod support;
 mod tidy;

@@ -35,11 +35,27 @@ const APPLICATION: &[(&str, &[&str])] = &[
     ("intake", &["packages"]),
     ("progress", &["app", "diagnostics", "intake"]),
     ("summary", &["observer"]),
+    ("report", &["packages", "summary"]),
+    ("sarif", &["packages", "report", "summary"]),
     (
         "generate",
-        &["app", "clock", "intake", "ledger", "observer", "packages", "packs", "progress", "storage", "summary"],
+        &[
+            "app",
+            "clock",
+            "diagnostics",
+            "intake",
+            "ledger",
+            "observer",
+            "packages",
+            "packs",
+            "progress",
+            "report",
+            "sarif",
+            "storage",
+            "summary",
+        ],
     ),
-    ("cli", &["app", "generate", "storage", "summary"]),
+    ("cli", &["app", "generate", "packages", "storage", "summary"]),
 ];
 
 /// And for `codegen`.

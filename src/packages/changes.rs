@@ -1,0 +1,200 @@
+//! A planned package beside what is on the disk: the one comparison that a run acts on and an inspection tells.
+//!
+//! Each file is held against the plan and against the manifest, which says what we wrote. What differs from the plan is
+//! stale where it is as we left it, and edited where it is not. Nothing here writes.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use actors::event::JobFailure;
+use actors::ports::Package;
+use serde::Serialize;
+
+use super::manifest::{FILE_NAME, Manifest, hash};
+use super::{conflict, io_failure};
+
+/// How a file in the folder of a package differs from the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Planned, and not there.
+    Missing,
+    /// As we left it, and the plan has other bytes for it or none.
+    Stale,
+    /// Not as we left it, and in the way of the plan: a person changed or added it.
+    Edited,
+    /// Neither planned nor as we left it: a person's own. A run leaves it alone.
+    Unknown,
+}
+
+/// A file that is not as planned.
+#[derive(Debug)]
+pub(super) struct Change<'a> {
+    pub(super) path: String,
+    pub(super) state: State,
+    /// What is there now.
+    pub(super) before: Option<Vec<u8>>,
+    /// What is to be there; `None` where the file leaves.
+    pub(super) planned: Option<&'a codegen::File>,
+}
+
+impl Change<'_> {
+    pub(super) fn leaves(&self) -> bool {
+        self.planned.is_none()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Comparison<'a> {
+    /// What we wrote there; `None` where the package is not there.
+    pub(super) manifest: Option<Manifest>,
+    /// The manifest to come.
+    pub(super) after: Manifest,
+    /// Sorted by path; files that are as planned are left out.
+    pub(super) changes: Vec<Change<'a>>,
+}
+
+impl Comparison<'_> {
+    pub(super) fn is_up_to_date(&self) -> bool {
+        self.changes.is_empty() && self.manifest.as_ref() == Some(&self.after)
+    }
+
+    pub(super) fn edited(&self) -> impl Iterator<Item = &Change<'_>> {
+        self.changes.iter().filter(|change| change.state == State::Edited)
+    }
+
+    /// Why a run without `--force` leaves the package as it is.
+    pub(super) fn refusal(&self, target: &Path) -> Option<JobFailure> {
+        let edited: Vec<&str> = self.edited().map(|change| change.path.as_str()).collect();
+        let fault = format!("was edited since it was generated: {}", edited.join(", "));
+        let help = "keep the edits and leave it, or run again with --force (which keeps a copy of each edited file)";
+        (!edited.is_empty()).then(|| conflict(target, &fault, help))
+    }
+}
+
+/// Compares a planned package with the folder `target`.
+///
+/// # Errors
+/// Something that is no plain file or folder of ours is in the way, or cannot be read; with what to do.
+pub(super) fn compare<'a>(package: &'a Package, target: &Path) -> Result<Comparison<'a>, JobFailure> {
+    let manifest = find(target)?;
+    let mut changes = Vec::new();
+    for file in &package.files {
+        let before = if manifest.is_some() { read_own(target, &file.path)? } else { None };
+        let ours = |content: &[u8]| manifest.as_ref().is_some_and(|ours| ours.is_ours(&file.path, &hash(content)));
+        let state = match &before {
+            None => State::Missing,
+            Some(content) if content == file.content.as_bytes() => continue,
+            Some(content) if ours(content) => State::Stale,
+            Some(_) => State::Edited,
+        };
+        changes.push(Change { path: file.path.clone(), state, before, planned: Some(file) });
+    }
+    if let Some(manifest) = &manifest {
+        changes.extend(leaving(package, target, manifest));
+        changes.sort_by(|one, other| one.path.cmp(&other.path));
+        let left: Vec<&str> = changes.iter().filter(|change| change.leaves()).map(|left| &*left.path).collect();
+        if let Some(other) = package.files.iter().find_map(|file| in_the_way(target, &file.path, &left)) {
+            return Err(conflict(&other, "is in the way of a generated file", "move it away, then run again"));
+        }
+    }
+    let hashes = package.files.iter().map(|file| (file.path.clone(), hash(file.content.as_bytes()))).collect();
+    Ok(Comparison { manifest, after: Manifest::new(hashes), changes })
+}
+
+/// The manifest of the package at `target`; `None` where nothing is there.
+fn find(target: &Path) -> Result<Option<Manifest>, JobFailure> {
+    match fs::symlink_metadata(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_failure(target, &error)),
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => {
+            let help = "move it away, or choose another --out";
+            return Err(conflict(target, "is in the way: it is not a folder", help));
+        }
+    }
+    let found =
+        Manifest::read(target).map_err(|fault| conflict(target, &fault, "restore it, or move the package away"))?;
+    found.map(Some).ok_or_else(|| {
+        let fault = format!("exists already, without a {FILE_NAME}");
+        let help = "restore that file if omninode made the package; else move the folder away, or choose another --out";
+        conflict(target, &fault, help)
+    })
+}
+
+/// Files that we wrote, that are not planned any more and untouched since. Edited ones stay, and are a person's now.
+fn leaving<'a>(package: &Package, target: &Path, manifest: &Manifest) -> Vec<Change<'a>> {
+    let planned = |path: &str| package.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok();
+    let mut leaving: Vec<Change<'_>> = Vec::new();
+    for path in manifest.files.keys().chain(manifest.pending.keys().filter(|path| !manifest.files.contains_key(*path)))
+    {
+        if !planned(path)
+            && let Ok(Some(content)) = read_own(target, path)
+            && manifest.is_ours(path, &hash(&content))
+        {
+            leaving.push(Change { path: path.clone(), state: State::Stale, before: Some(content), planned: None });
+        }
+    }
+    leaving
+}
+
+/// What stands in the place of a file that is to be written, or of a folder on its way, and is not about to leave.
+fn in_the_way(target: &Path, path: &str, leaving: &[&str]) -> Option<PathBuf> {
+    for (end, _) in path.match_indices('/') {
+        let folder = target.join(&path[..end]);
+        if folder.is_file() && !leaving.contains(&&path[..end]) {
+            return Some(folder);
+        }
+    }
+    let place = target.join(path);
+    (place.is_dir() && stays(target, &place, leaving)).then_some(place)
+}
+
+/// Whether something remains in a folder when what leaves has left. A folder without any file in it is a person's.
+fn stays(target: &Path, folder: &Path, leaving: &[&str]) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return true };
+    let mut empty = true;
+    for entry in entries {
+        empty = false;
+        let Ok(entry) = entry else { return true };
+        let path = entry.path();
+        let inside = path.strip_prefix(target).ok().and_then(Path::to_str);
+        let remains = match entry.file_type() {
+            Ok(kind) if kind.is_dir() => stays(target, &path, leaving),
+            _ => inside.is_none_or(|inside| !leaving.contains(&inside)),
+        };
+        if remains {
+            return true;
+        }
+    }
+    empty
+}
+
+/// Reads a file of the package; `None` where it is missing. Refuses to follow a link out of the package, and what would
+/// block or has no content of its own (pipes, devices).
+pub(super) fn read_own(target: &Path, path: &str) -> Result<Option<Vec<u8>>, JobFailure> {
+    let mut place = target.to_owned();
+    let mut found = None;
+    for segment in path.split('/') {
+        place.push(segment);
+        match fs::symlink_metadata(&place) {
+            Ok(kind) if kind.is_symlink() => {
+                let help = "replace it by a file or folder; omninode writes through no link";
+                return Err(conflict(&place, "is a symbolic link", help));
+            }
+            Ok(kind) => found = Some(kind.file_type()),
+            // A file in the place of a folder: what was looked for is not there.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(io_failure(&place, &error)),
+        }
+    }
+    match found {
+        Some(kind) if kind.is_file() => fs::read(&place).map(Some).map_err(|error| io_failure(&place, &error)),
+        // Whether it is in the way is seen once it is known what leaves.
+        Some(kind) if kind.is_dir() => Ok(None),
+        _ => Err(conflict(&place, "is neither a file nor a folder", "move it away, then run again")),
+    }
+}

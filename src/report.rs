@@ -1,0 +1,202 @@
+//! What `--dry-run`, `--diff` and `--check` print: the packages that were looked at, beside the failures of the run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::packages::inspect::{Action, FileLine, Inspected, Question, Verdict};
+use crate::packages::{State, manifest};
+use crate::summary::{FailureLine, Status, Summary, count};
+
+/// What `--format json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    pub question: Question,
+    pub status: Status,
+    /// The output folder, as the user named it.
+    pub out: String,
+    /// Packages by what a run would do with them.
+    pub verdicts: BTreeMap<Verdict, u64>,
+    /// Files that are not as planned, by how.
+    pub states: BTreeMap<State, u64>,
+    /// Sorted by name.
+    pub packages: Vec<Inspected>,
+    /// Contracts that gave no package, and packages that a run would refuse.
+    pub failures: Vec<FailureLine>,
+    pub unfinished: Vec<String>,
+    pub not_begun: u64,
+}
+
+impl Report {
+    pub fn new(question: Question, out: String, summary: Summary, packages: Vec<Inspected>) -> Self {
+        let (mut verdicts, mut states) = (BTreeMap::new(), BTreeMap::new());
+        for package in &packages {
+            *verdicts.entry(package.verdict).or_default() += 1;
+            for file in &package.files {
+                *states.entry(file.state).or_default() += 1;
+            }
+        }
+        let status = match (question, summary.status) {
+            (Question::Check, Status::Complete | Status::Failed) => verdict(&summary.failures, &states),
+            (_, status) => status,
+        };
+        let Summary { failures, unfinished, not_begun, .. } = summary;
+        Self { question, status, out, verdicts, states, packages, failures, unfinished, not_begun }
+    }
+
+    /// For people, without colour. Of a diff, the words that go beside it.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = match self.question {
+            Question::DryRun => self.write_plan(&mut text),
+            Question::Check => self.write_check(&mut text),
+            Question::Diff => Ok(()),
+        };
+        let _ = self.write_totals(&mut text);
+        text
+    }
+
+    /// The patch of all packages.
+    pub fn to_diff(&self) -> Vec<u8> {
+        self.packages.iter().filter_map(|package| package.diff.as_deref()).collect::<Vec<_>>().concat()
+    }
+
+    fn write_plan(&self, text: &mut String) -> std::fmt::Result {
+        for Inspected { package, verdict, planned, files, .. } in &self.packages {
+            match verdict {
+                Verdict::New => writeln!(text, "new        {package}: {}", count(*planned as u64, "file"))?,
+                Verdict::Unchanged => writeln!(text, "unchanged  {package}")?,
+                Verdict::Changed => writeln!(text, "changed    {package}: {}", tally(files))?,
+                Verdict::Refused => writeln!(text, "refused    {package}: files of it were edited")?,
+            }
+            let told = |file: &&FileLine| match verdict {
+                Verdict::Changed => true,
+                // Nothing else of it would be touched.
+                Verdict::Refused => file.state == State::Edited,
+                Verdict::New | Verdict::Unchanged => false,
+            };
+            for FileLine { path, action, copy, .. } in files.iter().filter(told) {
+                writeln!(text, "  {:<9}  {path}", action_word(*action))?;
+                if let Some(copy) = copy {
+                    writeln!(text, "             was edited; a copy would be kept in {copy}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_check(&self, text: &mut String) -> std::fmt::Result {
+        for Inspected { package, verdict, planned, files, .. } in &self.packages {
+            if *verdict == Verdict::New {
+                writeln!(text, "missing  {package}: the whole package, {}", count(*planned as u64, "file"))?;
+                continue;
+            }
+            for file in files {
+                let note = if file.action == Action::Remove { " (not planned any more)" } else { "" };
+                writeln!(text, "{:<7}  {package}/{}{note}", state_word(file.state), file.path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_totals(&self, text: &mut String) -> std::fmt::Result {
+        let of = |verdict| self.verdicts.get(&verdict).copied().unwrap_or_default();
+        write!(text, "{} in {}: ", count(self.packages.len() as u64, "package"), self.out)?;
+        if self.question == Question::Check {
+            write!(text, "{} as planned", of(Verdict::Unchanged))?;
+            for state in [State::Missing, State::Stale, State::Edited, State::Unknown] {
+                let files = self.states.get(&state).copied().unwrap_or_default();
+                if files > 0 {
+                    write!(text, "; {}", count(files, &format!("{} file", state_word(state))))?;
+                }
+            }
+            writeln!(text)?;
+        } else {
+            let (new, changed) = (of(Verdict::New), of(Verdict::Changed));
+            write!(text, "{new} new, {changed} changed, {} unchanged", of(Verdict::Unchanged))?;
+            let refused = of(Verdict::Refused);
+            if refused > 0 {
+                write!(text, ", {refused} refused")?;
+            }
+            let acting = self.packages.iter().filter(|package| package.verdict != Verdict::Refused);
+            writeln!(text, "; {}; nothing was written", tally(acting.flat_map(|package| &package.files)))?;
+        }
+        if !self.failures.is_empty() {
+            writeln!(text, "failed   {}: see the messages above", count(self.failures.len() as u64, "contract"))?;
+        }
+        for name in &self.unfinished {
+            writeln!(text, "unfinished  {name}")?;
+        }
+        if self.not_begun > 0 {
+            writeln!(text, "not begun   {}", count(self.not_begun, "contract"))?;
+        }
+        Ok(())
+    }
+
+    /// What to do about what was found; empty where there is nothing to do.
+    pub fn advice(&self) -> String {
+        let mut text = String::new();
+        let has = |state| self.states.contains_key(&state);
+        if self.question == Question::Check && (has(State::Missing) || has(State::Stale)) {
+            text += "help: run `omninode generate` with the same arguments to write what is missing or stale\n";
+        }
+        if self.question == Question::Check && has(State::Edited) {
+            text += "help: take the edits into the contract or the templates, or run with --force, which overwrites the \
+                     edited files and keeps a copy of each; to see what it would do, add --dry-run\n";
+        }
+        text
+    }
+}
+
+/// How a check ends: faults of contracts come first, then what needs a person, then what a run mends.
+fn verdict(failures: &[FailureLine], states: &BTreeMap<State, u64>) -> Status {
+    // Something in the way is a person's too.
+    let (in_the_way, faults): (Vec<_>, Vec<_>) = failures.iter().partition(|failure| failure.cause == "conflict");
+    match () {
+        () if !faults.is_empty() => Status::Failed,
+        () if !in_the_way.is_empty() || states.contains_key(&State::Edited) => Status::Edited,
+        () if states.contains_key(&State::Missing) || states.contains_key(&State::Stale) => Status::OutOfDate,
+        () => Status::Complete,
+    }
+}
+
+pub fn state_word(state: State) -> &'static str {
+    match state {
+        State::Missing => "missing",
+        State::Stale => "stale",
+        State::Edited => "edited",
+        State::Unknown => "unknown",
+    }
+}
+
+fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Replace => "replace",
+        Action::Remove => "remove",
+        Action::Overwrite => "overwrite",
+        Action::Leave => "edited",
+    }
+}
+
+/// `3 files written, 1 removed`
+fn tally<'f>(files: impl IntoIterator<Item = &'f FileLine>) -> String {
+    let (mut written, mut removed, mut edited) = (0, 0, 0);
+    for file in files.into_iter().filter(|file| file.path != manifest::FILE_NAME) {
+        match file.action {
+            Action::Create | Action::Replace => written += 1,
+            Action::Overwrite => (written, edited) = (written + 1, edited + 1),
+            Action::Remove => removed += 1,
+            Action::Leave => {}
+        }
+    }
+    let mut text = format!("{} written", count(written, "file"));
+    for (number, word) in [(edited, "of them edited"), (removed, "removed")] {
+        if number > 0 {
+            let _ = write!(text, ", {number} {word}");
+        }
+    }
+    text
+}
