@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use actors::event::{Job, JobFailure, Outcome};
 use actors::generator::{Fault, Message};
-use actors::kit::{Edge, Observer};
+use actors::kit::{Edge, Observer, ask};
 use actors::pipeline::{self, Pipeline, Ports};
 use actors::ports::{Clock as _, TemplateSource as _};
+use actors::template_cache;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -122,6 +123,7 @@ async fn generate(
     let house = Pipeline::start(&config, &ports);
     let tally = house.tally();
     let escalation = house.escalation();
+    warm_up(&house, &options.pack, config.generator.template_load_timeout, &interrupt).await;
     let stop = CancellationToken::new();
     let feeding = Feed::new(options, Arc::clone(&ledger), house.intake(), stop.clone()).spawn(found);
 
@@ -178,11 +180,23 @@ async fn generate(
         workers: options.workers,
         incidents: counters.incidents(),
         rows_stored: tally.stored.load(Ordering::Relaxed),
+        rows_refused: tally.refused.load(Ordering::Relaxed),
         rows_dropped: tally.dropped.load(Ordering::Relaxed),
         unfinished,
         not_begun,
     });
     (summary, drained.leftovers.is_empty())
+}
+
+/// Loads the pack before the first job asks for it, so that no job pays for it. Its faults are told by the jobs.
+async fn warm_up(house: &Pipeline, pack: &str, deadline: Duration, interrupt: &CancellationToken) {
+    let pack = Arc::from(pack);
+    let edge = house.template_cache();
+    let warmed = ask(&edge, deadline, |reply| template_cache::Message::Warm { pack, reply });
+    tokio::select! {
+        () = interrupt.cancelled() => {}
+        _ = warmed => {}
+    }
 }
 
 async fn wiring(
@@ -200,7 +214,6 @@ async fn wiring(
         Err(fault) => {
             // A database fault never fails a generation.
             say(&format!("warning: {fault}; measurements of this run are not stored"));
-            config.metric_writer.tries_max = 1;
             Arc::new(storage::Unavailable(fault))
         }
     };

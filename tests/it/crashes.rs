@@ -212,6 +212,7 @@ fn a_panic_is_a_line_in_the_summary_not_the_end_of_the_program() {
         workers: 2,
         incidents,
         rows_stored: 0,
+        rows_refused: 0,
         rows_dropped: 0,
         unfinished: Vec::new(),
         not_begun: 0,
