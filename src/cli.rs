@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use actors::template_cache;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::app;
+use crate::cache::{self, CacheArgs};
 use crate::generate::{self, EXIT_INTERRUPTED};
 use crate::packages::inspect::Question;
+use crate::report::Format;
 use crate::storage;
-use crate::summary::{Format, Status};
+use crate::summary::Status;
 
 /// Every contract gave a package.
 pub const EXIT_OK: u8 = 0;
@@ -41,6 +44,8 @@ enum Command {
     /// Generate node packages from contracts.
     #[command(after_help = EXIT_CODES)]
     Generate(GenerateArgs),
+    /// Show, check and clear the template cache.
+    Cache(CacheArgs),
     /// Print a completion script for a shell.
     Completions { shell: clap_complete::Shell },
     /// Print the manual page, in roff.
@@ -111,6 +116,10 @@ impl Cli {
                     }
                 };
                 Ok(ExitCode::from(code))
+            }
+            Command::Cache(args) => {
+                let runner = actix_rt::System::with_tokio_rt(app::runtime);
+                runner.block_on(cache::run(args, template_cache::Config::default()))
             }
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "omninode", &mut std::io::stdout());

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use actors::event::{Job, JobFailure, Outcome};
 use actors::generator::{Fault, Message};
-use actors::kit::{Edge, Escalation, Observer};
+use actors::kit::{Edge, Escalation, Observer, ask};
 use actors::pipeline::{self, Drained, Pipeline, Ports};
 use actors::ports::{Clock as _, PackageStore, TemplateSource as _};
+use actors::template_cache;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -24,8 +25,8 @@ use crate::packages::OutputFolder;
 use crate::packages::inspect::{Inspection, Question};
 use crate::packs::Packs;
 use crate::progress::Progress;
-use crate::report::Report;
-use crate::summary::{Collector, Format, Run, Status, Summary};
+use crate::report::{Format, Report};
+use crate::summary::{Collector, Run, Status, Summary};
 use crate::{diagnostics, sarif, storage};
 
 /// The exit code of an interrupted run, as a shell reports an interrupt.
@@ -176,6 +177,7 @@ async fn generate(
     let interrupt = watch_interrupts();
     let house = Pipeline::start(&config, &ports);
     let tally = house.tally();
+    warm_up(&house, &options.pack, config.generator.template_load_timeout, &interrupt).await;
     let stop = CancellationToken::new();
     let mut feeding = Feed::new(options, Arc::clone(&ledger), house.intake(), stop.clone()).spawn(found);
 
@@ -198,11 +200,23 @@ async fn generate(
         workers: options.workers,
         incidents: counters.incidents(),
         rows_stored: tally.stored.load(Ordering::Relaxed),
+        rows_refused: tally.refused.load(Ordering::Relaxed),
         rows_dropped: tally.dropped.load(Ordering::Relaxed),
         unfinished,
         not_begun,
     });
     (summary, drained.leftovers.is_empty())
+}
+
+/// Loads the pack before the first job asks for it, so that no job pays for it. Its faults are told by the jobs.
+async fn warm_up(house: &Pipeline, pack: &str, deadline: Duration, interrupt: &CancellationToken) {
+    let pack = Arc::from(pack);
+    let edge = house.template_cache();
+    let warmed = ask(&edge, deadline, |reply| template_cache::Message::Warm { pack, reply });
+    tokio::select! {
+        () = interrupt.cancelled() => {}
+        _ = warmed => {}
+    }
 }
 
 async fn wiring(
@@ -225,7 +239,6 @@ async fn wiring(
         Err(fault) => {
             // A database fault never fails a generation.
             say(&format!("warning: {fault}; measurements of this run are not stored"));
-            config.metric_writer.tries_max = 1;
             Arc::new(storage::Unavailable(fault))
         }
     };

@@ -2,13 +2,14 @@
 //!
 //! Floors, imports point down only:
 //! ```text
-//! cli -> generate                                     commands
+//! cli -> generate, cache                              commands
 //! summary   report   sarif   progress   diagnostics   intake   ledger   what `generate` is made of
 //! packages   packs   storage   clock   observer        ports of the actors, implemented
 //! app                                                  the runtime and the log
 //! ```
 
 pub mod app;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod diagnostics;

@@ -9,6 +9,15 @@ use crate::packages::inspect::{Action, FileLine, Inspected, Question, Verdict};
 use crate::packages::{State, manifest};
 use crate::summary::{FailureLine, Status, Summary, count};
 
+/// How the result of `generate` is printed on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    Human,
+    Json,
+    /// SARIF 2.1.0, for `--check`.
+    Sarif,
+}
+
 /// What `--format json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {

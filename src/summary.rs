@@ -50,8 +50,6 @@ pub struct Percentiles {
 pub enum Format {
     Human,
     Json,
-    /// SARIF 2.1.0, for `--check`.
-    Sarif,
 }
 
 /// How a run ended.
@@ -90,6 +88,7 @@ pub struct Summary {
     pub incidents: Incidents,
     /// Metric rows.
     pub rows_stored: u64,
+    pub rows_refused: u64,
     pub rows_dropped: u64,
     /// Contracts that were accepted and have no outcome: named after an interrupted run.
     pub unfinished: Vec<String>,
@@ -106,6 +105,7 @@ pub struct Run {
     pub workers: usize,
     pub incidents: Incidents,
     pub rows_stored: u64,
+    pub rows_refused: u64,
     pub rows_dropped: u64,
     pub unfinished: Vec<String>,
     pub not_begun: u64,
@@ -173,6 +173,7 @@ impl Collector {
             failures_by_cause,
             incidents: run.incidents,
             rows_stored: run.rows_stored,
+            rows_refused: run.rows_refused,
             rows_dropped: run.rows_dropped,
             unfinished: run.unfinished,
             not_begun: run.not_begun,
@@ -254,8 +255,10 @@ impl Summary {
         for restart in &self.incidents.restarts {
             writeln!(text, "  restart     {}: {}", restart.actor, restart.cause)?;
         }
-        if self.rows_dropped > 0 {
-            writeln!(text, "  metrics     {} rows stored, {} dropped", self.rows_stored, self.rows_dropped)?;
+        let (stored, refused, dropped) = (self.rows_stored, self.rows_refused, self.rows_dropped);
+        if refused + dropped > 0 {
+            let refused = if refused > 0 { format!(", {refused} refused by the database") } else { String::new() };
+            writeln!(text, "  metrics     {stored} rows stored, {dropped} dropped{refused}")?;
         }
         for (mailbox, dropped) in &self.incidents.dropped {
             writeln!(text, "  dropped     {dropped} messages to {mailbox}: its mailbox was full")?;
@@ -280,7 +283,7 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
         1_024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1_024.0),

@@ -1,5 +1,6 @@
 //! Rows for the database: what was measured, with true values.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
@@ -65,10 +66,44 @@ pub struct EventRow {
     pub created_at: SystemTime,
 }
 
+/// What happened to one template since its last report; added to its row of `template_cache_metadata`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TemplateRow {
+    /// Names this report: one that is sent twice is added once.
+    pub id: Uuid,
+    /// `PACK/TEMPLATE`.
+    pub name: Arc<str>,
+    /// `PACK/KIND`; the kinds are few: py, yaml, json, toml, md, other.
+    pub kind: String,
+    /// `embedded:PACK/TEMPLATE`, or the path of its file.
+    pub file: String,
+    /// BLAKE3 of its source, 64 hexadecimal digits.
+    pub hash: String,
+    /// Source and compiled form.
+    pub bytes: u64,
+    /// Reading and compiling it, the last time.
+    pub load_time: Duration,
+    pub hits: u64,
+    pub misses: u64,
+    /// By a job.
+    pub last_accessed: Option<SystemTime>,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Row {
     Phase(PhaseRow),
     Event(EventRow),
+    Template(TemplateRow),
+}
+
+impl Row {
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Phase(row) => row.id,
+            Self::Event(row) => row.id,
+            Self::Template(row) => row.id,
+        }
+    }
 }
 
 /// A duration as the guide stores it: fractional milliseconds.

@@ -1,37 +1,51 @@
-//! The metric batch writer: rows by size or age into the store, with a few tries. Nobody waits for it.
+//! The metric batch writer: rows by number or age into the store. Nobody waits for it.
+//!
+//! Every row ends in exactly one count of the [`Tally`]: stored, refused (the store will never take this one), or
+//! dropped (no room in the mailbox, or the house ended while the store was away). A batch that the store cannot take is
+//! tried again until the house ends; meanwhile the mailbox bounds what waits. A batch in which the store refuses a row
+//! is halved until that row stands alone.
 
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
 
-use crate::kit::{self, Backoff, Batch, BatchPolicy, DeadLetter, Edge, Envelope, Failure};
+use crate::kit::{self, Ack, Batch, BatchPolicy, DeadLetter, Edge, Envelope, Failure};
 use crate::metric::Row;
-use crate::ports::{MetricStore, StoreDown};
+use crate::ports::{MetricStore, StoreError};
+use crate::retry::{Retry, Schedule};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// Messages written together; one message holds the rows of one event, seven at most.
-    pub batch_max: usize,
+    /// Rows written together. A message is not torn apart, and holds the rows of one event, seven at most, or a report
+    /// of the template cache.
+    pub rows_max: usize,
     /// How long the first row of a batch waits for more.
     pub flush_after: Duration,
-    /// Tries for a batch that the store did not take; then its rows are dropped and counted.
-    pub tries_max: u32,
-    pub backoff: Backoff,
+    /// How long to wait before a batch is tried again, for as long as the house is up.
+    pub retry: Schedule,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            batch_max: 200,
+            rows_max: 1_000,
             flush_after: Duration::from_millis(250),
-            tries_max: 4,
-            backoff: Backoff { base: Duration::from_millis(100), max: Duration::from_secs(2) },
+            // Short enough that there is a last try in the time that the end of the house leaves.
+            retry: Schedule { base: Duration::from_millis(100), max: Duration::from_secs(2) },
         }
     }
 }
+
+/// Times in a row that the store may panic over a batch before one of its rows is suspected.
+const PANICS_MAX: u32 = 3;
+
+/// Refused rows that are told one by one; what comes after is in the count only.
+const REFUSALS_TOLD_MAX: u64 = 10;
 
 #[derive(Debug)]
 pub enum Message {
@@ -48,17 +62,36 @@ impl kit::Message for Message {
     }
 }
 
-/// Rows since the start: each one made ends in one of the two.
+/// Rows since the start: each one made ends in one of the three.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub stored: AtomicU64,
+    /// The store was asked and will never take them.
+    pub refused: AtomicU64,
     pub dropped: AtomicU64,
 }
 
 impl Tally {
     pub(crate) fn drop_rows(&self, rows: usize) {
-        self.dropped.fetch_add(rows as u64, Ordering::Relaxed);
+        self.count(Fate::Dropped, rows as u64);
     }
+
+    fn count(&self, fate: Fate, rows: u64) {
+        let counter = match fate {
+            Fate::Stored => &self.stored,
+            Fate::Refused => &self.refused,
+            Fate::Dropped => &self.dropped,
+        };
+        counter.fetch_add(rows, Ordering::Relaxed);
+    }
+}
+
+/// How a row ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stored,
+    Refused,
+    Dropped,
 }
 
 /// Where rows are handed in. Never waits: rows that find no room are dropped, and counted.
@@ -75,6 +108,9 @@ impl Recorder {
     }
 
     pub async fn record(&self, rows: Vec<Row>) {
+        if rows.is_empty() {
+            return;
+        }
         if let Err(refused) = self.edge.send(Message::Record(rows)).await {
             let Message::Record(rows) = refused.0;
             self.tally.drop_rows(rows.len());
@@ -86,54 +122,145 @@ pub struct MetricWriter {
     config: Config,
     store: Arc<dyn MetricStore>,
     tally: Arc<Tally>,
-    chance: fastrand::Rng,
+    retry: Retry,
+    /// The house has ended: what the store has not taken by now is dropped.
+    given_up: CancellationToken,
+    /// The store was away at the last try.
+    away: bool,
+    refusals_told: u64,
 }
 
 impl MetricWriter {
-    pub fn new(config: Config, store: Arc<dyn MetricStore>, tally: Arc<Tally>, seed: u64) -> Self {
-        Self { config, store, tally, chance: fastrand::Rng::with_seed(seed) }
+    /// `seed` makes the delays between tries repeatable.
+    pub fn new(
+        config: Config,
+        store: Arc<dyn MetricStore>,
+        tally: Arc<Tally>,
+        given_up: CancellationToken,
+        seed: u64,
+    ) -> Self {
+        let retry = Retry::new(config.retry, seed);
+        Self { config, store, tally, retry, given_up, away: false, refusals_told: 0 }
     }
 
-    async fn flush(&mut self, rows: &[Row]) {
-        let count = rows.len() as u64;
-        let mut tries = 0;
-        loop {
-            // A store that panics is a store that is down: nobody is rebuilt for it.
-            let written = AssertUnwindSafe(self.store.write(rows)).catch_unwind().await;
-            let error = match written.unwrap_or_else(|_| Err(StoreDown("the store panicked".to_owned()))) {
-                Ok(()) => {
-                    self.tally.stored.fetch_add(count, Ordering::Relaxed);
-                    return;
-                }
-                Err(error) => error,
-            };
-            tries += 1;
-            if tries >= self.config.tries_max {
-                // Told once; the count is in the summary.
-                if self.tally.dropped.load(Ordering::Relaxed) == 0 {
-                    tracing::warn!(%error, rows = count, tries, "metric rows dropped: the store does not take them");
-                }
-                self.tally.drop_rows(rows.len());
-                return;
+    /// How many of these messages are written together: up to the limit of rows, but one at least.
+    fn together(&self, batch: &Batch<Message>) -> usize {
+        let mut rows = 0;
+        let fits = |envelope: &&Envelope<Message>| {
+            rows += rows_of(envelope).len();
+            rows <= self.config.rows_max
+        };
+        batch.iter().take_while(fits).count().max(1)
+    }
+
+    /// Writes the rows of some messages, acknowledges these, and counts. A message that was taken away meanwhile is
+    /// counted by whoever has it now.
+    async fn conclude(&mut self, batch: &Batch<Message>) {
+        let rows: Vec<Row> = batch.iter().flat_map(|envelope| rows_of(envelope)).cloned().collect();
+        let fates = self.flush(&rows).await;
+        let mut fates = fates.into_iter();
+        for envelope in batch {
+            let own = fates.by_ref().take(rows_of(envelope).len());
+            let own: Vec<Fate> = own.collect();
+            if envelope.ack() == Ack::Accepted {
+                own.into_iter().for_each(|fate| self.tally.count(fate, 1));
             }
-            tokio::time::sleep(self.config.backoff.delay(tries + 1, self.chance.f64())).await;
         }
     }
+
+    /// How each row ended. What is refused is halved until the row that is at fault stands alone.
+    async fn flush(&mut self, rows: &[Row]) -> Vec<Fate> {
+        let mut fates = vec![Fate::Dropped; rows.len()];
+        let mut parts: Vec<Range<usize>> = vec![0..rows.len()];
+        while let Some(part) = parts.pop() {
+            match self.write(&rows[part.clone()]).await {
+                Ok(()) => fates[part].fill(Fate::Stored),
+                Err(StoreError::Refused(reason)) if part.len() <= 1 => {
+                    for at in part {
+                        fates[at] = Fate::Refused;
+                        self.tell_refused(&rows[at], &reason);
+                    }
+                }
+                Err(StoreError::Refused(_)) => {
+                    let middle = part.start + part.len() / 2;
+                    parts.extend([middle..part.end, part.start..middle]);
+                }
+                Err(StoreError::Down(_) | StoreError::Gone(_)) => {}
+            }
+        }
+        fates
+    }
+
+    /// Tries until the store has taken the rows, has refused them, or nobody waits any longer.
+    async fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        self.retry.reset();
+        let mut panics = 0;
+        loop {
+            let written = tokio::select! {
+                biased;
+                () = self.given_up.cancelled() => return Err(StoreError::Gone("the house has ended".to_owned())),
+                written = AssertUnwindSafe(self.store.write(rows)).catch_unwind() => written,
+            };
+            panics = if written.is_err() { panics + 1 } else { 0 };
+            // A store that panics is a store that is down: nobody is rebuilt for it. One that does it again and again
+            // does it over a row.
+            let error = match written.unwrap_or_else(|_| Err(StoreError::Down("the store panicked".to_owned()))) {
+                Err(StoreError::Down(error)) if panics >= PANICS_MAX => return Err(StoreError::Refused(error)),
+                Err(StoreError::Down(error)) => error,
+                written => {
+                    self.tell_back(&written);
+                    return written;
+                }
+            };
+            if !self.away {
+                self.away = true;
+                tracing::warn!(
+                    error,
+                    rows = rows.len(),
+                    "metric rows wait: the store does not take them; trying again"
+                );
+            }
+            let delay = self.retry.delay();
+            // Cancelled or not, the next round decides.
+            let _ = tokio::time::timeout(delay, self.given_up.cancelled()).await;
+        }
+    }
+
+    fn tell_back(&mut self, written: &Result<(), StoreError>) {
+        if self.away && !matches!(written, Err(StoreError::Gone(_))) {
+            tracing::warn!("the store takes metric rows again");
+            self.away = false;
+        }
+    }
+
+    fn tell_refused(&mut self, row: &Row, reason: &str) {
+        if self.refusals_told < REFUSALS_TOLD_MAX {
+            tracing::warn!(row = %row.id(), reason, "a metric row is refused by the store and left out");
+        }
+        self.refusals_told += 1;
+    }
+}
+
+fn rows_of(envelope: &Envelope<Message>) -> &[Row] {
+    let Message::Record(rows) = &**envelope;
+    rows
 }
 
 impl kit::Actor for MetricWriter {
     type Message = Message;
 
     fn batch_policy(&self) -> BatchPolicy {
-        BatchPolicy { messages_max: self.config.batch_max, linger: self.config.flush_after }
+        // A message holds a row at least.
+        BatchPolicy { messages_max: self.config.rows_max, linger: self.config.flush_after }
     }
 
     async fn handle(&mut self, batch: &Batch<Message>) -> Result<(), Failure> {
-        let rows = batch.iter().flat_map(|envelope: &Envelope<Message>| match &**envelope {
-            Message::Record(rows) => rows.iter().cloned(),
-        });
-        let rows: Vec<Row> = rows.collect();
-        self.flush(&rows).await;
+        let mut batch = batch;
+        while !batch.is_empty() {
+            let (together, later) = batch.split_at(self.together(batch));
+            self.conclude(together).await;
+            batch = later;
+        }
         Ok(())
     }
 
@@ -142,8 +269,7 @@ impl kit::Actor for MetricWriter {
     }
 
     async fn bury(&mut self, letter: DeadLetter<'_, Message>) -> Result<(), Failure> {
-        let Message::Record(rows) = &**letter.envelope;
-        self.tally.drop_rows(rows.len());
+        self.tally.drop_rows(rows_of(letter.envelope).len());
         Ok(())
     }
 }

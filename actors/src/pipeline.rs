@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! intake ─wait─▶ generator ×N ─wait─▶ committer        generator ─ask, wait─▶ template_cache
-//!                    └────────drop──────┴────drop────▶ metric_writer
+//!                    └────────drop──────┴────drop────▶ metric_writer ◀─drop─ template_cache
 //! ```
 
 use std::future::Future;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
 
 use crate::committer::{self, Committer};
 use crate::generator::{self, Generator};
@@ -81,6 +82,8 @@ pub struct Pipeline {
     generators: Supervisor,
     leaves: Leaves,
     tally: Arc<Tally>,
+    /// Tells the metric writer to drop what the store has not taken yet.
+    rows_given_up: CancellationToken,
 }
 
 struct Mailboxes {
@@ -108,7 +111,8 @@ impl Pipeline {
     pub fn start(config: &Config, ports: &Ports) -> Self {
         let mailboxes = Mailboxes::new(config, &ports.observer);
         let tally = Arc::new(Tally::default());
-        let leaves = Leaves::start(config, ports, &mailboxes, &tally);
+        let rows_given_up = CancellationToken::new();
+        let leaves = Leaves::start(config, ports, &mailboxes, &tally, &rows_given_up);
         let mut generators = supervisor(config, ports);
         let edges = generator::Edges {
             template_cache: mailboxes.template_cache.edge(WhenFull::Wait),
@@ -124,7 +128,7 @@ impl Pipeline {
             });
         }
         let intake = mailboxes.generator.edge(WhenFull::Wait);
-        Self { mailboxes, intake, generators, leaves, tally }
+        Self { mailboxes, intake, generators, leaves, tally, rows_given_up }
     }
 
     /// Where events come in; sending waits while the house is busy.
@@ -149,7 +153,12 @@ impl Pipeline {
         }
     }
 
-    /// Metric rows stored and dropped.
+    /// Where the template cache is asked.
+    pub fn template_cache(&self) -> Edge<template_cache::Message> {
+        self.mailboxes.template_cache.edge(WhenFull::Wait)
+    }
+
+    /// Metric rows stored, refused and dropped.
     pub fn tally(&self) -> Arc<Tally> {
         Arc::clone(&self.tally)
     }
@@ -166,10 +175,14 @@ impl Pipeline {
             self.leaves.template_cache.ended().await;
             // Measurements may not hold up the end of the work that they measure.
             self.mailboxes.metric_writer.close();
-            let _ = tokio::time::timeout(METRIC_GRACE, self.leaves.metric_writer.ended()).await;
+            if tokio::time::timeout(METRIC_GRACE, self.leaves.metric_writer.ended()).await.is_err() {
+                self.rows_given_up.cancel();
+                let _ = tokio::time::timeout(LAST_TURN, self.leaves.metric_writer.ended()).await;
+            }
             self.leaves.metric_writer.stop();
         });
         if in_time.await.is_err() {
+            self.rows_given_up.cancel();
             self.mailboxes.close();
             let leaves = &mut self.leaves;
             let all =
@@ -221,21 +234,29 @@ impl Mailboxes {
 }
 
 impl Leaves {
-    fn start(config: &Config, ports: &Ports, mailboxes: &Mailboxes, tally: &Arc<Tally>) -> Self {
+    fn start(
+        config: &Config,
+        ports: &Ports,
+        mailboxes: &Mailboxes,
+        tally: &Arc<Tally>,
+        rows_given_up: &CancellationToken,
+    ) -> Self {
         let few = RestartPolicy::per_minute(20);
 
         let mut metric_writer = supervisor(config, ports);
         let (settings, seed) = (config.metric_writer, config.seed);
-        let (metrics, counted) = (Arc::clone(&ports.metrics), Arc::clone(tally));
+        let (metrics, counted, given_up) = (Arc::clone(&ports.metrics), Arc::clone(tally), rows_given_up.clone());
         metric_writer.start("metric_writer", mailboxes.metric_writer.inbox(), few, move || {
-            MetricWriter::new(settings, Arc::clone(&metrics), Arc::clone(&counted), seed)
+            MetricWriter::new(settings, Arc::clone(&metrics), Arc::clone(&counted), given_up.clone(), seed)
         });
+        let rows = Recorder::new(mailboxes.metric_writer.edge(WhenFull::Drop), Arc::clone(tally));
 
         let mut template_cache = supervisor(config, ports);
         let (settings, templates) = (config.template_cache, Arc::clone(&ports.templates));
+        let (clock, figures) = (Arc::clone(&ports.clock), rows.clone());
         let patient = few.turn_max(config.generator.template_load_timeout * 2);
         template_cache.start("template_cache", mailboxes.template_cache.inbox(), patient, move || {
-            TemplateCache::new(settings, Arc::clone(&templates))
+            TemplateCache::new(settings, Arc::clone(&templates), Arc::clone(&clock), figures.clone())
         });
 
         // No limit for its turns: a disk that hangs is not cured by a second writer on the same paths.
@@ -244,7 +265,6 @@ impl Leaves {
         let settings = committer::Config { batch_max: COMMIT_BATCH_MAX, workers };
         let (packages, outcomes, clock) =
             (Arc::clone(&ports.packages), Arc::clone(&ports.outcomes), Arc::clone(&ports.clock));
-        let rows = Recorder::new(mailboxes.metric_writer.edge(WhenFull::Drop), Arc::clone(tally));
         committer.start("committer", mailboxes.committer.inbox(), few, move || {
             let (packages, outcomes) = (Arc::clone(&packages), Arc::clone(&outcomes));
             Committer::new(settings, packages, outcomes, rows.clone(), Arc::clone(&clock))

@@ -11,17 +11,48 @@ use uuid::Uuid;
 use crate::event::{JobFailure, Outcome, Written};
 use crate::metric::Row;
 
-/// A text of a template pack, with the name under which diagnostics point at it.
+/// The name of a pack's manifest, among the names of its templates.
+pub const MANIFEST: &str = "pack.yaml";
+
+/// A text of a template pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackText {
+    /// The name under which diagnostics point at it: as the user named the pack.
     pub file: String,
+    /// The name under which figures know it, `PACK/TEMPLATE`: the same in every run, and of no other text.
+    pub name: Arc<str>,
+    pub origin: Origin,
     pub bytes: Arc<[u8]>,
+}
+
+/// Where a text of a pack was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// In the binary: it never changes.
+    Embedded,
+    /// On a disk: it may change at any time. `stamp` was taken together with its bytes.
+    File { path: String, stamp: Stamp },
+}
+
+/// Tells one state of a file from another without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// When its content was last written, as the file says (mtime).
+    pub modified: SystemTime,
+    /// When anything about it last changed (ctime): nobody can set this one.
+    pub changed: SystemTime,
+    pub bytes: u64,
+    pub device: u64,
+    pub inode: u64,
+    /// The last change was so long before this stamp was taken that a later one must show. A stamp that is not settled
+    /// proves nothing: within one tick of the file system's clock a file can change twice.
+    pub settled: bool,
 }
 
 /// Where template packs come from.
 #[async_trait]
 pub trait TemplateSource: Send + Sync + 'static {
-    /// The `pack.yaml` of a pack.
+    /// The manifest of a pack.
     ///
     /// # Errors
     /// The pack is unknown or cannot be read; permanent.
@@ -32,6 +63,10 @@ pub trait TemplateSource: Send + Sync + 'static {
     /// # Errors
     /// It does not exist or cannot be read; permanent.
     async fn template(&self, pack: &str, name: &str) -> Result<PackText, JobFailure>;
+
+    /// What `names` of a pack (its manifest may be among them) look like now, in this order, without reading them; None
+    /// for one that is not there, or that is no plain file. Asked for packs on a disk only.
+    async fn stamps(&self, pack: &str, names: &[Arc<str>]) -> Vec<Option<Stamp>>;
 }
 
 /// A checked package, ready to be written.
@@ -60,19 +95,28 @@ pub trait OutcomeLog: Send + Sync + 'static {
     async fn record(&self, outcomes: Vec<Outcome>);
 }
 
-/// The store could not take a batch now; the whole batch may be sent again.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreDown(pub String);
+/// Why a batch of rows was not stored, by what its sender does next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot take it now: the same batch may be sent again.
+    #[error("{0}")]
+    Down(String),
+    /// A row of it will never be taken (a constraint, a type). The others may be sent again.
+    #[error("{0}")]
+    Refused(String),
+    /// The store will never take anything again.
+    #[error("{0}")]
+    Gone(String),
+}
 
 /// Where rows go.
 #[async_trait]
 pub trait MetricStore: Send + Sync + 'static {
-    /// Stores a batch; rows that were stored before (same id) are left as they are.
+    /// Stores a batch, all or nothing; rows that were stored before (same id) are left as they are.
     ///
     /// # Errors
     /// Nothing of the batch is known to be stored.
-    async fn write(&self, rows: &[Row]) -> Result<(), StoreDown>;
+    async fn write(&self, rows: &[Row]) -> Result<(), StoreError>;
 
     /// Nothing more will be written.
     async fn close(&self) {}

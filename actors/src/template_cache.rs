@@ -1,16 +1,37 @@
-//! The template cache: compiled templates, bounded in count and bytes, one load per miss. A leaf: it sends to nobody.
+//! The template cache: compiled templates, kept one by one within limits of number, bytes and age.
 //!
-//! One question a job: everything its pack needs, as one immutable snapshot. A snapshot stays valid for the job that
-//! holds it whatever the cache does afterwards.
+//! One question a job: everything its pack needs, as one immutable snapshot, which stays valid for the job that holds it
+//! whatever the cache does afterwards. A pack in the binary is read once. One on a disk is looked at for each batch of
+//! questions, after they were taken; what may have changed is read again, what has changed is compiled again, so that no
+//! job gets what was stale when it asked. Questions are answered one after the other: many that miss at once cause one
+//! load.
+//!
+//! The figures of templates go to the metric writer about once a second, while there are any, and at the end.
 
-use std::collections::BTreeMap;
+mod figures;
+mod names;
+mod shelf;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use codegen::{Pack, Templates};
+use codegen::{Diagnostic, Pack, Templates};
+use tokio::time::Instant;
 
 use crate::event::{CacheUse, JobFailure};
-use crate::kit::{self, Batch, DeadLetter, Failure, Reply};
-use crate::ports::TemplateSource;
+use crate::kit::{self, Batch, BatchPolicy, DeadLetter, Failure, Reply};
+use crate::metric::Row;
+use crate::metric_writer::Recorder;
+use crate::ports::{Clock, MANIFEST, PackText, Stamp, TemplateSource};
+
+pub use figures::{Evictions, Stats, TemplateStats};
+pub use names::{UnknownTemplate, kind};
+
+use figures::{Cause, Figures, Loaded};
+use shelf::{Entry, Kept, Shelf, Version};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -20,27 +41,71 @@ pub struct Config {
     pub templates_max: usize,
     /// Bytes, over all packs: source plus compiled form.
     pub bytes_max: usize,
+    /// How long a template is kept, from its load.
+    pub ttl: Duration,
+    /// Whether figures go to the metric writer.
+    pub persistence: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enabled: true, templates_max: 100, bytes_max: 50 << 20 }
+        Self {
+            enabled: true,
+            templates_max: 100,
+            bytes_max: 50 << 20,
+            ttl: Duration::from_secs(3_600),
+            persistence: true,
+        }
     }
 }
 
+/// Questions taken together: they share the look at a pack on a disk.
+const BATCH_MAX: usize = 64;
+
+/// How often figures are reported and old templates dropped.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Templates in one message to the metric writer.
+const REPORT_ROWS_MAX: usize = 64;
+
 #[derive(Debug)]
 pub enum Message {
-    /// The compiled templates of a pack.
-    Get { pack: Arc<str>, reply: Reply<Result<Snapshot, JobFailure>> },
+    /// The compiled templates of a pack, for a job.
+    Get {
+        pack: Arc<str>,
+        reply: Reply<Result<Snapshot, JobFailure>>,
+    },
+    /// Load a pack before a job asks for it, or to see its faults.
+    Warm {
+        pack: Arc<str>,
+        reply: Reply<Result<Warmed, JobFailure>>,
+    },
+    /// Drop the template of this name (`PACK/TEMPLATE`), or all; how many were dropped. One that is known but not cached
+    /// now is no error.
+    Invalidate {
+        name: Option<String>,
+        reply: Reply<Result<usize, UnknownTemplate>>,
+    },
+    Stats {
+        reply: Reply<Stats>,
+    },
 }
 
 impl kit::Message for Message {
     fn kind(&self) -> &'static str {
-        "template_cache.get"
+        match self {
+            Self::Get { .. } => "template_cache.get",
+            Self::Warm { .. } => "template_cache.warm",
+            Self::Invalidate { .. } => "template_cache.invalidate",
+            Self::Stats { .. } => "template_cache.stats",
+        }
     }
     fn subject(&self) -> String {
-        let Self::Get { pack, .. } = self;
-        format!("templates of {pack}")
+        match self {
+            Self::Get { pack, .. } | Self::Warm { pack, .. } => format!("templates of {pack}"),
+            Self::Invalidate { name, .. } => format!("drop {}", name.as_deref().unwrap_or("all templates")),
+            Self::Stats { .. } => "figures".to_owned(),
+        }
     }
 }
 
@@ -52,102 +117,284 @@ pub struct Snapshot {
     pub used: CacheUse,
 }
 
+/// What a warm-up found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Warmed {
+    /// Of the pack.
+    pub templates: usize,
+    /// Of these, read and compiled now.
+    pub loaded: usize,
+    /// Source and compiled form of all.
+    pub bytes: usize,
+    /// All of them are in the cache now: it is switched on, and they fit.
+    pub kept: bool,
+    pub duration: Duration,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    Job,
+    /// Its loads are nobody's misses.
+    WarmUp,
+}
+
 pub struct TemplateCache {
     config: Config,
     source: Arc<dyn TemplateSource>,
-    packs: BTreeMap<Arc<str>, Cached>,
-    /// Counts questions, to tell which pack was used least recently.
-    turn: u64,
+    clock: Arc<dyn Clock>,
+    metrics: Recorder,
+    shelf: Shelf,
+    figures: Figures,
+    /// Packs looked at since the batch in hand was taken.
+    looked_at: BTreeSet<Arc<str>>,
 }
 
-struct Cached {
+/// A whole pack.
+struct Got {
     pack: Arc<Pack>,
     templates: Templates,
     count: usize,
+    /// Of `count`, read and compiled now.
+    loaded: usize,
     bytes: usize,
-    used_at: u64,
 }
 
+impl Got {
+    fn of(kept: &Kept, loaded: usize) -> Self {
+        let (pack, templates) = (Arc::clone(&kept.pack), kept.templates.clone());
+        Self { pack, templates, count: kept.names.len(), loaded, bytes: kept.bytes() }
+    }
+}
+
+/// What the files of a pack look like now, by name; empty for a pack in the binary, and for one that is not kept.
+type Stamps = BTreeMap<Arc<str>, Option<Stamp>>;
+
 impl TemplateCache {
-    pub fn new(config: Config, source: Arc<dyn TemplateSource>) -> Self {
-        Self { config, source, packs: BTreeMap::new(), turn: 0 }
+    pub fn new(config: Config, source: Arc<dyn TemplateSource>, clock: Arc<dyn Clock>, metrics: Recorder) -> Self {
+        let (shelf, figures) = (Shelf::new(config), Figures::default());
+        Self { config, source, clock, metrics, shelf, figures, looked_at: BTreeSet::new() }
     }
 
-    async fn get(&mut self, name: &Arc<str>) -> Result<Snapshot, JobFailure> {
-        self.turn += 1;
-        if let Some(cached) = self.packs.get_mut(name) {
-            cached.used_at = self.turn;
-            let used = CacheUse { hits: u32::try_from(cached.count).unwrap_or(u32::MAX), misses: 0 };
-            return Ok(Snapshot { pack: Arc::clone(&cached.pack), templates: cached.templates.clone(), used });
-        }
-        let cached = self.load(name).await?;
-        let used = CacheUse { hits: 0, misses: u32::try_from(cached.count).unwrap_or(u32::MAX) };
-        let snapshot = Snapshot { pack: Arc::clone(&cached.pack), templates: cached.templates.clone(), used };
-        self.keep(Arc::clone(name), cached);
-        Ok(snapshot)
+    async fn snapshot(&mut self, asked: &Arc<str>) -> Result<Snapshot, JobFailure> {
+        let Got { pack, templates, count, loaded, .. } = self.get(asked, Asker::Job).await?;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let used = CacheUse { hits: number(count - loaded), misses: number(loaded) };
+        Ok(Snapshot { pack, templates, used })
     }
 
-    async fn load(&self, name: &str) -> Result<Cached, JobFailure> {
-        let manifest = self.source.manifest(name).await?;
-        let pack = Pack::parse(&manifest.file, &manifest.bytes)
-            .map_err(|diagnostics| JobFailure { cause: "template", diagnostics })?;
-        let mut sources = Vec::new();
-        for template in pack.templates() {
-            let text = self.source.template(name, template).await?;
-            let source = String::from_utf8(text.bytes.to_vec()).map_err(|error| {
-                let fault = format!("not UTF-8 after byte {}", error.utf8_error().valid_up_to());
-                let help = "save the template as UTF-8";
-                JobFailure::new("template", codegen::Diagnostic::new(text.file.clone(), None, fault).help(help))
-            })?;
-            sources.push((template.to_owned(), source));
-        }
-        let (count, bytes) = (sources.len(), sources.iter().map(|(_, source)| codegen::templates::cost(source)).sum());
-        let templates = Templates::empty()
-            .with_all(sources.iter().map(|(name, source)| (name.as_str(), source.as_str())))
-            .map_err(|faults| faults.into_iter().map(|fault| pack.locate(fault)).collect())
-            .map_err(|diagnostics| JobFailure { cause: "template", diagnostics })?;
-        Ok(Cached { pack: Arc::new(pack), templates, count, bytes, used_at: self.turn })
+    async fn warm(&mut self, asked: &Arc<str>) -> Result<Warmed, JobFailure> {
+        let started = Instant::now();
+        let Got { count: templates, loaded, bytes, .. } = self.get(asked, Asker::WarmUp).await?;
+        let kept = self.shelf.get(asked).is_some_and(|kept| kept.is_complete());
+        Ok(Warmed { templates, loaded, bytes, kept, duration: started.elapsed() })
     }
 
-    /// Keeps a pack, at the cost of those used least recently; one that is larger than the cache is served, not kept.
-    fn keep(&mut self, name: Arc<str>, cached: Cached) {
-        let fits = |count: usize, bytes: usize| count <= self.config.templates_max && bytes <= self.config.bytes_max;
-        if !self.config.enabled || !fits(cached.count, cached.bytes) {
-            return;
-        }
-        loop {
-            let count = cached.count + self.packs.values().map(|kept| kept.count).sum::<usize>();
-            let bytes = cached.bytes + self.packs.values().map(|kept| kept.bytes).sum::<usize>();
-            if fits(count, bytes) {
-                break;
+    async fn get(&mut self, asked: &Arc<str>, asker: Asker) -> Result<Got, JobFailure> {
+        let now = Instant::now();
+        if let Some(kept) = self.shelf.get(asked)
+            && kept.is_complete()
+            && !kept.has_expired(&self.config, now)
+            && (kept.is_embedded() || self.looked_at.contains(asked))
+        {
+            if asker == Asker::Job {
+                kept.use_all(self.clock.now());
+                self.figures.hits += kept.names.len() as u64;
             }
-            let oldest = self.packs.iter().min_by_key(|(_, kept)| kept.used_at).map(|(name, _)| Arc::clone(name));
-            let Some(oldest) = oldest else { break };
-            self.packs.remove(&oldest);
+            return Ok(Got::of(kept, 0));
         }
-        self.packs.insert(name, cached);
+        let kept = self.shelf.take(asked);
+        let stamps = self.look(asked, kept.as_ref()).await;
+        let mut kept = self.manifest(asked, kept, &stamps).await?;
+        kept.expire(&self.config, now, &mut self.figures);
+        let got = self.load(asked, &mut kept, &stamps).await.map(|loaded| {
+            if asker == Asker::Job {
+                kept.use_but(&loaded, self.clock.now(), &mut self.figures);
+            }
+            Got::of(&kept, loaded.len())
+        });
+        if self.config.enabled {
+            self.shelf.put(Arc::clone(asked), kept, &mut self.figures);
+            self.looked_at.insert(Arc::clone(asked));
+        }
+        got
     }
+
+    async fn look(&self, asked: &str, kept: Option<&Kept>) -> Stamps {
+        let Some(kept) = kept.filter(|kept| !kept.is_embedded()) else { return Stamps::new() };
+        let names: Vec<Arc<str>> = [Arc::from(MANIFEST)].into_iter().chain(kept.names.iter().cloned()).collect();
+        let stamps = self.source.stamps(asked, &names).await;
+        names.into_iter().zip(stamps).collect()
+    }
+
+    /// The pack as its manifest says now, with the templates of it that are kept; all of these are evicted where the
+    /// manifest cannot be read any more.
+    async fn manifest(&mut self, asked: &str, kept: Option<Kept>, stamps: &Stamps) -> Result<Kept, JobFailure> {
+        let stamp = stamps.get(MANIFEST).copied().flatten();
+        let kept = match kept {
+            Some(kept) if kept.manifest.is_proved_by(stamp) => return Ok(kept),
+            kept => kept,
+        };
+        let text = self.source.manifest(asked).await;
+        let Some(mut kept) = kept else {
+            let text = text?;
+            let pack = Pack::parse(&text.file, &text.bytes).map_err(of_templates)?;
+            return Ok(Kept::new(pack, Version::of(&text.bytes, &text.origin)));
+        };
+        let read = text.and_then(|text| {
+            let version = Version::of(&text.bytes, &text.origin);
+            let changed = version.hash != kept.manifest.hash;
+            let pack = changed.then(|| Pack::parse(&text.file, &text.bytes)).transpose().map_err(of_templates)?;
+            Ok((version, pack))
+        });
+        match read {
+            Ok((version, None)) => kept.manifest = version,
+            Ok((version, Some(pack))) => kept = kept.under(pack, version, &mut self.figures),
+            Err(failure) => {
+                kept.evict_all(Cause::Changed, &mut self.figures);
+                return Err(failure);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Reads and compiles what the pack lacks, and what may have changed and has; the names of these. What has changed
+    /// or is gone is evicted; all faults are told at once.
+    async fn load(&mut self, asked: &str, kept: &mut Kept, stamps: &Stamps) -> Result<BTreeSet<Arc<str>>, JobFailure> {
+        let (mut loaded, mut faults) = (BTreeSet::new(), Vec::new());
+        for name in kept.names.clone() {
+            let stamp = stamps.get(&name).copied().flatten();
+            if kept.entry(&name).is_some_and(|entry| entry.version.is_proved_by(stamp)) {
+                continue;
+            }
+            let started = Instant::now();
+            let text = match self.source.template(asked, &name).await {
+                Ok(text) => text,
+                Err(failure) => {
+                    kept.evict(&[name], Cause::Changed, &mut self.figures);
+                    faults.extend(failure.diagnostics);
+                    continue;
+                }
+            };
+            let version = Version::of(&text.bytes, &text.origin);
+            if let Some(entry) = kept.entry(&name).filter(|entry| entry.version.hash == version.hash) {
+                self.figures.touched(&entry.name, version.stamp.map(|stamp| stamp.modified));
+                entry.version = version;
+                continue;
+            }
+            kept.evict(&[Arc::clone(&name)], Cause::Changed, &mut self.figures);
+            match compile(kept, &name, &text) {
+                Ok(bytes) => {
+                    let (hash, load_time) = (version.hash, started.elapsed());
+                    self.figures.loaded(&Loaded { name: &text.name, origin: &text.origin, hash, bytes, load_time });
+                    kept.insert(Arc::clone(&name), Entry::new(text.name, version, bytes, Instant::now()));
+                    loaded.insert(name);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() { Ok(loaded) } else { Err(of_templates(faults)) }
+    }
+
+    fn invalidate(&mut self, name: Option<&str>) -> Result<usize, UnknownTemplate> {
+        let dropped = self.shelf.invalidate(name, &mut self.figures);
+        match name {
+            Some(name) if dropped == 0 && !self.figures.names().contains(&name) => {
+                Err(UnknownTemplate::new(name, &self.figures.names()))
+            }
+            _ => Ok(dropped),
+        }
+    }
+
+    fn stats(&mut self) -> Stats {
+        self.shelf.reckon(&mut self.figures);
+        Stats {
+            hits: self.figures.hits,
+            misses: self.figures.misses,
+            loads: self.figures.loads,
+            cached_templates: self.shelf.templates(),
+            templates_max: self.config.templates_max,
+            bytes: self.shelf.bytes(),
+            bytes_max: self.config.bytes_max,
+            evictions: self.figures.evictions,
+            templates: self.figures.templates(),
+        }
+    }
+
+    /// Sends what happened since the last report to the metric writer, and never waits for it.
+    async fn report(&mut self) {
+        self.shelf.reckon(&mut self.figures);
+        let rows: Vec<Row> = self.figures.report(|| self.clock.new_id()).into_iter().map(Row::Template).collect();
+        if self.config.persistence {
+            for rows in rows.chunks(REPORT_ROWS_MAX) {
+                self.metrics.record(rows.to_vec()).await;
+            }
+        }
+    }
+}
+
+/// Compiles a text into the set of its pack; its size there.
+fn compile(kept: &mut Kept, name: &str, text: &PackText) -> Result<usize, Diagnostic> {
+    let source = std::str::from_utf8(&text.bytes).map_err(|error| {
+        let fault = format!("not UTF-8 after byte {}", error.valid_up_to());
+        Diagnostic::new(&text.file, None, fault).help("save the template as UTF-8")
+    })?;
+    kept.templates.add(name, source).map_err(|fault| kept.pack.locate(fault))?;
+    Ok(codegen::templates::cost(source))
+}
+
+fn of_templates(diagnostics: Vec<Diagnostic>) -> JobFailure {
+    JobFailure { cause: "template", diagnostics }
 }
 
 impl kit::Actor for TemplateCache {
     type Message = Message;
 
+    fn batch_policy(&self) -> BatchPolicy {
+        BatchPolicy { messages_max: BATCH_MAX, linger: Duration::ZERO }
+    }
+
     async fn handle(&mut self, batch: &Batch<Message>) -> Result<(), Failure> {
+        self.looked_at.clear();
         for envelope in batch {
-            let Message::Get { pack, reply } = &**envelope;
-            if reply.is_abandoned() {
-                continue;
+            match &**envelope {
+                // Nobody waits for it any more.
+                Message::Get { reply, .. } if reply.is_abandoned() => {}
+                Message::Get { pack, reply } => reply.send(self.snapshot(pack).await),
+                Message::Warm { pack, reply } => reply.send(self.warm(pack).await),
+                Message::Invalidate { name, reply } => reply.send(self.invalidate(name.as_deref())),
+                Message::Stats { reply } => reply.send(self.stats()),
             }
-            reply.send(self.get(pack).await);
         }
         Ok(())
     }
 
+    fn tick_every(&self) -> Option<Duration> {
+        Some(TICK)
+    }
+
+    async fn tick(&mut self) -> Result<(), Failure> {
+        self.shelf.expire(Instant::now(), &mut self.figures);
+        self.report().await;
+        Ok(())
+    }
+
+    async fn drained(&mut self) {
+        self.report().await;
+    }
+
     async fn bury(&mut self, letter: DeadLetter<'_, Message>) -> Result<(), Failure> {
-        let Message::Get { pack, reply } = &**letter.envelope;
-        let message = format!("loading it broke the template cache: it {}", letter.last.reason);
-        let help = "check the pack; if it is one of omninode's own, please report it";
-        reply.send(Err(JobFailure::new("template", codegen::Diagnostic::new(&**pack, None, message).help(help))));
+        let failure = |pack: &str| {
+            let message = format!("loading it broke the template cache: it {}", letter.last.reason);
+            let help = "check the pack; if it is one of omninode's own, please report it";
+            JobFailure::new("template", Diagnostic::new(pack, None, message).help(help))
+        };
+        match &**letter.envelope {
+            Message::Get { pack, reply } => reply.send(Err(failure(pack))),
+            Message::Warm { pack, reply } => reply.send(Err(failure(pack))),
+            // Without an answer: whoever asks is told that there will be none.
+            Message::Invalidate { .. } | Message::Stats { .. } => {}
+        }
         Ok(())
     }
 }

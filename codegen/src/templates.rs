@@ -40,7 +40,7 @@ const RECURSION_MAX: usize = 50;
 /// The largest template, in bytes of its source.
 pub const SOURCE_BYTES_MAX: usize = 256 * 1024;
 
-/// A set of compiled templates. Cloning shares them; adding one gives a new set and leaves this one as it is.
+/// A set of compiled templates. Cloning shares them; a change of one clone is never seen by another.
 #[derive(Clone)]
 pub struct Templates(Arc<Environment<'static>>);
 
@@ -68,9 +68,8 @@ impl Templates {
     ///
     /// `name` is the template's name in its pack (see [`crate::pack::Pack::templates`]), and the file in diagnostics.
     pub fn with(&self, name: &str, source: &str) -> Result<Self, Diagnostic> {
-        let mut environment = (*self.0).clone();
-        add(&mut environment, name, source)?;
-        Ok(Self(Arc::new(environment)))
+        let mut templates = self.clone();
+        templates.add(name, source).map(|()| templates)
     }
 
     /// This set and several templates more, for the cost of one copy; or the fault of each that does not compile.
@@ -84,11 +83,15 @@ impl Templates {
         if faults.is_empty() { Ok(Self(Arc::new(environment))) } else { Err(faults) }
     }
 
-    #[must_use]
-    pub fn without(&self, name: &str) -> Self {
-        let mut environment = (*self.0).clone();
-        environment.remove_template(name);
-        Self(Arc::new(environment))
+    /// As [`Self::with`], in place: the set is copied only where somebody else holds it, and whoever does sees no change.
+    pub fn add(&mut self, name: &str, source: &str) -> Result<(), Diagnostic> {
+        add(Arc::make_mut(&mut self.0), name, source)
+    }
+
+    /// Takes templates out, in place as [`Self::add`].
+    pub fn remove<'t>(&mut self, names: impl IntoIterator<Item = &'t str>) {
+        let environment = Arc::make_mut(&mut self.0);
+        names.into_iter().for_each(|name| environment.remove_template(name));
     }
 
     pub fn contains(&self, name: &str) -> bool {

@@ -1,14 +1,16 @@
 //! Where metric rows are kept. The dialect is chosen by the scheme of the database URL.
 
 mod sqlite;
+mod templates;
 
 use std::sync::Arc;
 
 use actors::metric::Row;
-use actors::ports::{MetricStore, StoreDown};
+use actors::ports::{MetricStore, StoreError};
 use async_trait::async_trait;
 
 pub use sqlite::SqliteStore;
+pub use templates::StoredTemplate;
 
 /// Used where neither `--database` nor `DATABASE_URL` names one.
 pub const DEFAULT_URL: &str = "sqlite://.omninode/omninode.db";
@@ -27,6 +29,18 @@ pub async fn open(url: &str) -> Result<Arc<dyn MetricStore>, String> {
     }
 }
 
+/// Opens the database behind `url` if there is one: none where nothing was ever stored there.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_existing(url: &str) -> Result<Option<SqliteStore>, String> {
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("sqlite") if !SqliteStore::exists(url)? => Ok(None),
+        Some("sqlite") => SqliteStore::open(url).await.map(Some),
+        _ => open(url).await.map(|_| None),
+    }
+}
+
 /// The URL without what stands between `:` and `@`.
 fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
@@ -40,8 +54,8 @@ pub struct Unavailable(pub String);
 
 #[async_trait]
 impl MetricStore for Unavailable {
-    async fn write(&self, _rows: &[Row]) -> Result<(), StoreDown> {
-        Err(StoreDown(self.0.clone()))
+    async fn write(&self, _rows: &[Row]) -> Result<(), StoreError> {
+        Err(StoreError::Gone(self.0.clone()))
     }
 }
 
@@ -50,7 +64,7 @@ pub struct Nowhere;
 
 #[async_trait]
 impl MetricStore for Nowhere {
-    async fn write(&self, _rows: &[Row]) -> Result<(), StoreDown> {
+    async fn write(&self, _rows: &[Row]) -> Result<(), StoreError> {
         Ok(())
     }
 }

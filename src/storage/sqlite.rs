@@ -1,15 +1,17 @@
 //! Embedded SQLite: one file, created and migrated when it is opened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::{Duration, SystemTime};
 
-use actors::metric::{EventRow, PhaseRow, Row, milliseconds};
-use actors::ports::{MetricStore, StoreDown};
+use actors::metric::{EventRow, PhaseRow, Row, TemplateRow, milliseconds};
+use actors::ports::{MetricStore, StoreError};
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 use tokio::runtime::Handle;
+
+use super::templates;
 
 /// In order. Each file is guarded by its own version row.
 const MIGRATIONS: &[(i64, &str)] = &[(6, include_str!("../../migrations/sqlite/0006_phase7_schema_enhancements.sql"))];
@@ -32,12 +34,7 @@ impl SqliteStore {
     /// # Errors
     /// In words for the user: what went wrong with which file, and what to do.
     pub async fn open(url: &str) -> Result<Self, String> {
-        let options =
-            SqliteConnectOptions::from_str(url).map_err(|error| format!("`{url}` is not an SQLite URL: {error}"))?;
-        let file = options.get_filename().to_owned();
-        if file.as_os_str().is_empty() {
-            return Err(format!("`{url}` names no file; expected sqlite://PATH"));
-        }
+        let (options, file) = options(url)?;
         if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
         }
@@ -54,6 +51,14 @@ impl SqliteStore {
         let store = Self { pool, runtime: Handle::current() };
         store.migrate().await.map_err(|error| explain(&file, &error))?;
         Ok(store)
+    }
+
+    /// Whether the file is there.
+    ///
+    /// # Errors
+    /// The URL names no file.
+    pub fn exists(url: &str) -> Result<bool, String> {
+        options(url).map(|(_, file)| file.exists())
     }
 
     async fn migrate(&self) -> sqlx::Result<()> {
@@ -79,6 +84,16 @@ impl SqliteStore {
     }
 }
 
+fn options(url: &str) -> Result<(SqliteConnectOptions, PathBuf), String> {
+    let options =
+        SqliteConnectOptions::from_str(url).map_err(|error| format!("`{url}` is not an SQLite URL: {error}"))?;
+    let file = options.get_filename().to_owned();
+    if file.as_os_str().is_empty() {
+        return Err(format!("`{url}` names no file; expected sqlite://PATH"));
+    }
+    Ok((options, file))
+}
+
 fn explain(file: &Path, error: &sqlx::Error) -> String {
     let code =
         error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned()).unwrap_or_default();
@@ -99,29 +114,52 @@ impl MetricStore for SqliteStore {
         let _ = self.runtime.spawn(async move { pool.close().await }).await;
     }
 
-    async fn write(&self, rows: &[Row]) -> Result<(), StoreDown> {
+    async fn write(&self, rows: &[Row]) -> Result<(), StoreError> {
         let (pool, rows) = (self.pool.clone(), rows.to_vec());
         let written = self.runtime.spawn(async move { write_all(&pool, &rows).await }).await;
         match written {
-            Ok(result) => result.map_err(|error| StoreDown(error.to_string())),
-            Err(error) => Err(StoreDown(format!("the write was cut off: {error}"))),
+            Ok(result) => result.map_err(|error| fault(&error)),
+            // The writer tells a panic from a store that is down.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => Err(StoreError::Down(format!("the write was cut off: {error}"))),
         }
     }
+}
+
+/// Whether the rows are at fault or the database is away.
+fn fault(error: &sqlx::Error) -> StoreError {
+    /// SQLite's primary result codes for what another try cannot change: a statement that does not fit the schema, a
+    /// value too big, a constraint, a type, a parameter out of range.
+    const OF_ROWS: [i32; 5] = [1, 18, 19, 20, 25];
+    let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i32>().ok());
+    let of_rows = match (error, code) {
+        (_, Some(code)) => OF_ROWS.contains(&(code & 0xff)),
+        (sqlx::Error::Encode(_) | sqlx::Error::TypeNotFound { .. } | sqlx::Error::InvalidArgument(_), _) => true,
+        _ => false,
+    };
+    if of_rows { StoreError::Refused(error.to_string()) } else { StoreError::Down(error.to_string()) }
 }
 
 /// One transaction: all rows or none.
 async fn write_all(pool: &SqlitePool, rows: &[Row]) -> sqlx::Result<()> {
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let phases: Vec<&PhaseRow> =
-        rows.iter().filter_map(|row| if let Row::Phase(row) = row { Some(row) } else { None }).collect();
-    let events: Vec<&EventRow> =
-        rows.iter().filter_map(|row| if let Row::Event(row) = row { Some(row) } else { None }).collect();
+    let (mut phases, mut events, mut reports) = (Vec::new(), Vec::new(), Vec::<&TemplateRow>::new());
+    for row in rows {
+        match row {
+            Row::Phase(row) => phases.push(row),
+            Row::Event(row) => events.push(row),
+            Row::Template(row) => reports.push(row),
+        }
+    }
     for chunk in phases.chunks(STATEMENT_ROWS_MAX) {
         insert_phases(&mut transaction, chunk).await?;
     }
     for chunk in events.chunks(STATEMENT_ROWS_MAX) {
         insert_events(&mut transaction, chunk).await?;
+    }
+    for chunk in reports.chunks(STATEMENT_ROWS_MAX) {
+        templates::add(&mut transaction, chunk).await?;
     }
     transaction.commit().await
 }
@@ -175,7 +213,7 @@ async fn insert_events(connection: &mut SqliteConnection, rows: &[&EventRow]) ->
     insert.push(" ON CONFLICT (id) DO NOTHING").build().execute(connection).await.map(drop)
 }
 
-fn unix_seconds(at: SystemTime) -> f64 {
+pub(super) fn unix_seconds(at: SystemTime) -> f64 {
     at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 

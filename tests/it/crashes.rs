@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use omninode::generate::{self, Options};
-use omninode::summary::{Collector, Format, Run, Status};
+use omninode::report::Format;
+use omninode::summary::{Collector, Run, Status};
 
 use crate::support::{Bench, EXAMPLES, Ended, corpus, packages, tree};
 
@@ -213,6 +214,7 @@ fn a_panic_is_a_line_in_the_summary_not_the_end_of_the_program() {
         workers: 2,
         incidents,
         rows_stored: 0,
+        rows_refused: 0,
         rows_dropped: 0,
         unfinished: Vec::new(),
         not_begun: 0,

@@ -90,13 +90,15 @@ fn every_phase_of_every_node_and_every_event_lands_in_the_database_with_true_val
     bench.write("contracts/bad/contract.yaml", "name: node_bad\nnode_type: WIDGET\n");
     let (ended, summary) = bench.summary([folder.as_os_str(), "--workers".as_ref(), "2".as_ref()]);
     ended.expect_code(1);
-    assert_eq!((&summary["rows_stored"], &summary["rows_dropped"]), (&(12 * 6 + 13).into(), &0.into()));
+    let reports = query(&bench, "SELECT CAST(count(*) AS REAL) FROM template_cache_metadata")[0] as u64;
+    assert!(summary["rows_stored"].as_u64().unwrap() >= 12 * 6 + 13 + reports && reports > 10, "{summary}");
+    assert_eq!((&summary["rows_refused"], &summary["rows_dropped"]), (&0.into(), &0.into()));
     let counts = "SELECT CAST(count(*) AS REAL) FROM generation_performance_metrics WHERE node_type = 'COMPUTE' \
                   AND worker_count = 2 AND parallel_execution GROUP BY phase";
     assert_eq!(query(&bench, counts), [12.0; 6]);
     let hits =
         "SELECT CAST(count(*) AS REAL) FROM generation_performance_metrics WHERE phase = 'total' GROUP BY cache_hit";
-    assert_eq!(query(&bench, hits), [1.0, 11.0], "the first job loads the templates, the others find them");
+    assert_eq!(query(&bench, hits), [12.0], "the pack was warmed up before the first job");
     let fractions = "SELECT duration_ms FROM generation_performance_metrics";
     let durations = query(&bench, fractions);
     assert!(durations.iter().any(|ms| ms.fract() != 0.0 && *ms > 0.0), "fractions of a millisecond are kept");

@@ -12,8 +12,9 @@ const ACTORS: &[(&str, &[&str])] = &[
     ("metric", &[]),
     ("kit", &[]),
     ("ports", &["event", "metric"]),
-    ("template_cache", &["event", "kit", "ports"]),
-    ("metric_writer", &["kit", "metric", "ports"]),
+    ("retry", &[]),
+    ("template_cache", &["event", "kit", "metric", "metric_writer", "ports"]),
+    ("metric_writer", &["kit", "metric", "ports", "retry"]),
     ("committer", &["event", "kit", "metric", "metric_writer", "ports"]),
     ("generator", &["committer", "event", "kit", "metric", "metric_writer", "ports", "template_cache"]),
     ("pipeline", &["committer", "generator", "kit", "metric_writer", "ports", "template_cache"]),
@@ -55,7 +56,8 @@ const APPLICATION: &[(&str, &[&str])] = &[
             "summary",
         ],
     ),
-    ("cli", &["app", "generate", "packages", "storage", "summary"]),
+    ("cache", &["app", "clock", "diagnostics", "intake", "packs", "storage", "summary"]),
+    ("cli", &["app", "cache", "generate", "packages", "report", "storage", "summary"]),
 ];
 
 /// And for `codegen`.

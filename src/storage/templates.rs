@@ -1,0 +1,110 @@
+//! The table `template_cache_metadata`: figures of templates over all runs, added up report by report.
+
+use std::time::Duration;
+
+use actors::metric::{TemplateRow, milliseconds};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::sqlite::{SqliteStore, unix_seconds};
+
+/// A row of the table.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct StoredTemplate {
+    /// `PACK/TEMPLATE`.
+    pub template_name: String,
+    pub template_type: String,
+    /// `embedded:PACK/TEMPLATE`, or the path of its file.
+    pub file_path: String,
+    pub file_hash: String,
+    pub size_bytes: i64,
+    pub load_time_ms: f64,
+    pub access_count: i64,
+    pub cache_hits: i64,
+    pub cache_misses: i64,
+    /// UTC, `YYYY-MM-DD HH:MM:SS.SSS`.
+    pub last_accessed_at: Option<String>,
+    /// Since the last report, by the database's clock.
+    pub age_seconds: f64,
+}
+
+impl StoredTemplate {
+    pub fn age(&self) -> Duration {
+        Duration::try_from_secs_f64(self.age_seconds).unwrap_or_default()
+    }
+}
+
+/// Adds reports to the rows of their templates.
+///
+/// `cache_key` holds the ids of the reports that were added last, newest first: one that is sent again after a commit of
+/// which nobody knows how it ended is found there, and changes nothing. It has room for 15.
+pub(super) async fn add(connection: &mut SqliteConnection, rows: &[&TemplateRow]) -> sqlx::Result<()> {
+    let mut insert = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO template_cache_metadata (id, template_name, template_type, cache_key, file_path, file_hash, \
+         size_bytes, load_time_ms, access_count, cache_hits, cache_misses, last_accessed_at) ",
+    );
+    insert.push_values(rows, |mut values, row| {
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        values
+            .push_bind(row.id.to_string())
+            .push_bind(row.name.to_string())
+            .push_bind(row.kind.clone())
+            .push_bind(row.id.simple().to_string())
+            .push_bind(row.file.clone())
+            .push_bind(row.hash.clone())
+            .push_bind(count(row.bytes))
+            .push_bind(milliseconds(row.load_time))
+            .push_bind(count(row.hits + row.misses))
+            .push_bind(count(row.hits))
+            .push_bind(count(row.misses))
+            .push("strftime('%Y-%m-%d %H:%M:%f', ")
+            .push_bind_unseparated(row.last_accessed.map(unix_seconds))
+            .push_unseparated(", 'unixepoch')");
+    });
+    insert.push(
+        " ON CONFLICT (template_name) DO UPDATE SET \
+         template_type = excluded.template_type, file_path = excluded.file_path, file_hash = excluded.file_hash, \
+         size_bytes = excluded.size_bytes, load_time_ms = excluded.load_time_ms, \
+         access_count = template_cache_metadata.access_count + excluded.access_count, \
+         cache_hits = template_cache_metadata.cache_hits + excluded.cache_hits, \
+         cache_misses = template_cache_metadata.cache_misses + excluded.cache_misses, \
+         last_accessed_at = coalesce(max(template_cache_metadata.last_accessed_at, excluded.last_accessed_at), \
+         excluded.last_accessed_at, template_cache_metadata.last_accessed_at), \
+         cache_key = substr(excluded.cache_key || ' ' || template_cache_metadata.cache_key, 1, 494), \
+         updated_at = strftime('%Y-%m-%d %H:%M:%f', 'now') \
+         WHERE instr(template_cache_metadata.cache_key, excluded.cache_key) = 0",
+    );
+    insert.build().execute(connection).await.map(drop)
+}
+
+impl SqliteStore {
+    /// The figures of all templates, by name.
+    ///
+    /// # Errors
+    /// In words for the user.
+    pub async fn templates(&self) -> Result<Vec<StoredTemplate>, String> {
+        sqlx::query_as(
+            "SELECT template_name, template_type, file_path, file_hash, coalesce(size_bytes, 0) AS size_bytes, \
+             coalesce(load_time_ms, 0.0) AS load_time_ms, access_count, cache_hits, cache_misses, last_accessed_at, \
+             (julianday('now') - julianday(updated_at)) * 86400.0 AS age_seconds \
+             FROM template_cache_metadata ORDER BY template_name",
+        )
+        .fetch_all(self.pool())
+        .await
+        .map_err(|error| format!("the figures of the template cache cannot be read: {error}"))
+    }
+
+    /// Drops the figures of a template, or of all; how many rows there were.
+    ///
+    /// # Errors
+    /// In words for the user.
+    pub async fn forget_templates(&self, name: Option<&str>) -> Result<u64, String> {
+        let forget = match name {
+            Some(name) => sqlx::query("DELETE FROM template_cache_metadata WHERE template_name = ?").bind(name),
+            None => sqlx::query("DELETE FROM template_cache_metadata"),
+        };
+        let forgotten = forget.execute(self.pool()).await;
+        let forgotten =
+            forgotten.map_err(|error| format!("the figures of the template cache cannot be changed: {error}"))?;
+        Ok(forgotten.rows_affected())
+    }
+}
