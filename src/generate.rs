@@ -10,7 +10,8 @@ use actors::event::{Job, JobFailure, Outcome};
 use actors::generator::{Fault, Message};
 use actors::kit::{Edge, Observer};
 use actors::pipeline::{self, Pipeline, Ports};
-use actors::ports::{Clock as _, TemplateSource as _};
+use actors::ports::{Clock as _, MetricStore, TemplateSource as _};
+use actors::template_cache;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -39,6 +40,9 @@ pub struct Options {
     pub workers: usize,
     pub worker_timeout: Duration,
     pub force: bool,
+    pub template_cache: template_cache::Config,
+    /// False: no database is opened, no metric row is made.
+    pub monitoring: bool,
     pub database: String,
     pub format: Format,
     /// Injected before each attempt, in tests.
@@ -119,6 +123,7 @@ async fn generate(
     let counters = Arc::new(Counters::default());
     let (config, ports) = wiring(options, packs, Arc::clone(packages), &ledger, &counters).await;
     let interrupt = watch_interrupts();
+    tracing::info!(contracts = total, workers = options.workers, "generation begins");
     let house = Pipeline::start(&config, &ports);
     let tally = house.tally();
     let escalation = house.escalation();
@@ -182,6 +187,7 @@ async fn generate(
         unfinished,
         not_begun,
     });
+    tracing::info!(packages = summary.nodes, failures = summary.failures.len(), "generation ended");
     (summary, drained.leftovers.is_empty())
 }
 
@@ -195,14 +201,20 @@ async fn wiring(
     let mut config = pipeline::Config::new(options.workers);
     config.generator.timeout = options.worker_timeout;
     config.generator.fault.clone_from(&options.fault);
-    let metrics = match storage::open(&options.database).await {
-        Ok(store) => store,
-        Err(fault) => {
-            // A database fault never fails a generation.
-            say(&format!("warning: {fault}; measurements of this run are not stored"));
-            config.metric_writer.tries_max = 1;
-            Arc::new(storage::Unavailable(fault))
+    config.template_cache = options.template_cache;
+    config.monitoring = options.monitoring;
+    let metrics: Arc<dyn MetricStore> = if options.monitoring {
+        match storage::open(&options.database).await {
+            Ok(store) => store,
+            Err(fault) => {
+                // A database fault never fails a generation.
+                say(&format!("warning: {fault}; measurements of this run are not stored"));
+                config.metric_writer.tries_max = 1;
+                Arc::new(storage::Unavailable(fault))
+            }
         }
+    } else {
+        Arc::new(storage::Unavailable("monitoring is off".to_owned()))
     };
     let ports = Ports {
         templates: packs,

@@ -4,13 +4,15 @@
 //! ```text
 //! cli -> generate                                     commands
 //! summary   progress   diagnostics   intake   ledger   what `generate` is made of
+//! config                                               settings, from flags, environment, `.env` and file
 //! packages   packs   storage   clock   observer        ports of the actors, implemented
-//! app                                                  the runtime and the log
+//! app   secret                                         the runtime and the log; what must not be printed
 //! ```
 
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod diagnostics;
 pub mod generate;
 pub mod intake;
@@ -19,5 +21,6 @@ pub mod observer;
 pub mod packages;
 pub mod packs;
 pub mod progress;
+pub mod secret;
 pub mod storage;
 pub mod summary;

@@ -31,6 +31,7 @@ pub use check::check;
 pub use contract::{Contract, NodeKind, peek_package};
 pub use diagnostic::{Diagnostic, Place};
 pub use failure::Failure;
+pub use nearest::nearest;
 pub use pack::Pack;
 pub use plan::Plan;
 pub use render::{File, Limits, render};

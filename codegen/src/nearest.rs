@@ -2,7 +2,7 @@
 
 /// The known word that is nearest to what was found, where it is near enough to suggest: at most one character in three
 /// differs, and at most three.
-pub(crate) fn nearest<'w>(found: &str, known: &[&'w str]) -> Option<&'w str> {
+pub fn nearest<'w>(found: &str, known: &[&'w str]) -> Option<&'w str> {
     let found: Vec<char> = found.to_lowercase().chars().take(64).collect();
     let near = (found.len() / 3).clamp(1, 3);
     let distances = known.iter().map(|word| (distance(&found, &word.to_lowercase()), *word));

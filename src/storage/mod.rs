@@ -8,10 +8,9 @@ use actors::metric::Row;
 use actors::ports::{MetricStore, StoreDown};
 use async_trait::async_trait;
 
-pub use sqlite::SqliteStore;
+use crate::secret::mask_url;
 
-/// Used where neither `--database` nor `DATABASE_URL` names one.
-pub const DEFAULT_URL: &str = "sqlite://.omninode/omninode.db";
+pub use sqlite::SqliteStore;
 
 /// Opens the database behind `url`, creating and migrating an embedded one.
 ///
@@ -23,15 +22,7 @@ pub async fn open(url: &str) -> Result<Arc<dyn MetricStore>, String> {
         Some("postgres" | "postgresql") => {
             Err("this version stores in SQLite only; use a sqlite:// URL (PostgreSQL is the next step)".to_owned())
         }
-        _ => Err(format!("`{}` is not a database URL; expected sqlite://PATH", without_password(url))),
-    }
-}
-
-/// The URL without what stands between `:` and `@`.
-fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}***{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
+        _ => Err(format!("`{}` is not a database URL; expected sqlite://PATH", mask_url(url))),
     }
 }
 
@@ -42,16 +33,5 @@ pub struct Unavailable(pub String);
 impl MetricStore for Unavailable {
     async fn write(&self, _rows: &[Row]) -> Result<(), StoreDown> {
         Err(StoreDown(self.0.clone()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_never_printed() {
-        assert_eq!(without_password("mysql://me:secret@host/db"), "mysql://***@host/db");
-        assert_eq!(without_password("a@b"), "a@b");
     }
 }

@@ -25,13 +25,15 @@ const ACTOR_MODULES: [&str; 4] = ["committer", "generator", "metric_writer", "te
 /// The same for the application.
 const APPLICATION: &[(&str, &[&str])] = &[
     ("app", &[]),
+    ("secret", &[]),
     ("clock", &[]),
     ("observer", &[]),
-    ("storage", &[]),
+    ("storage", &["secret"]),
     ("packs", &[]),
     ("packages", &[]),
     ("ledger", &[]),
     ("diagnostics", &[]),
+    ("config", &["diagnostics", "secret"]),
     ("intake", &["packages"]),
     ("progress", &["app", "diagnostics", "intake"]),
     ("summary", &["observer"]),
@@ -39,7 +41,7 @@ const APPLICATION: &[(&str, &[&str])] = &[
         "generate",
         &["app", "clock", "intake", "ledger", "observer", "packages", "packs", "progress", "storage", "summary"],
     ),
-    ("cli", &["app", "generate", "storage", "summary"]),
+    ("cli", &["app", "config", "generate", "summary"]),
 ];
 
 /// And for `codegen`.
