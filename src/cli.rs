@@ -20,8 +20,9 @@ pub const EXIT_USAGE: u8 = 2;
 /// omninode itself could not do its work: the output folder, or an actor that was given up.
 pub const EXIT_BROKEN: u8 = 3;
 
-const EXIT_CODES: &str = "Exit codes: 0 every contract gave a package; 1 some gave none; 2 wrong command line or configuration, \
-or no contract found; 3 omninode could not do its work (output folder, actor given up); 130 interrupted.";
+const EXIT_CODES: &str = "Exit codes: 0 every contract gave a package; 1 some gave none; 2 wrong command line or \
+configuration, or no contract found; 3 omninode could not do its work (output folder, actor given up); 130 interrupted.";
+const CONFIG_EXIT_CODES: &str = "Exit codes: 0 the configuration is right; 1 it has faults; 2 wrong command line.";
 
 // Nothing here has a Debug: a flag may hold a password.
 /// Turns generation events (ONEX node contracts) into code, through supervised actors.
@@ -38,7 +39,7 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Generate(GenerateArgs),
     /// Check and show the configuration.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = CONFIG_EXIT_CODES)]
     Config(ConfigCommand),
     /// Print a completion script for a shell.
     Completions { shell: clap_complete::Shell },

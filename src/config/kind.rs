@@ -243,7 +243,8 @@ impl DatabaseUrl {
 impl Kind for DatabaseUrl {
     const EXPECTED: &'static str = "sqlite://PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE";
     const SECRET: bool = true;
-    const HELP: &'static str = "encode what is special in a password (`/` is `%2F`), or write `${POSTGRES_PASSWORD}` in its place: that is encoded";
+    const HELP: &'static str = "encode what is special in a password (`/` is `%2F`), or write `${POSTGRES_PASSWORD}` in \
+                                its place: that is encoded";
 
     fn read(value: &Value) -> Option<Self> {
         let url = text(value)?;

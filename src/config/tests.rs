@@ -162,7 +162,8 @@ fn any_password_reaches_the_url_whole_through_the_block_and_through_a_reference(
 fn no_secret_is_in_anything_that_is_printed() {
     let canary = "hunter2-c4n4ry";
     let file = format!(
-        "database: {{password: {canary}, host: [x], password_env: '{canary}'}}\nmonitoring:\n  alert_webhook_url: ftp://{canary}\n\
+        "database: {{password: {canary}, host: [x], password_env: '{canary}'}}\n\
+         monitoring:\n  alert_webhook_url: ftp://{canary}\n\
          logging: {{level: X}}\nsecret_token: {canary}\n"
     );
     let given = Given {
@@ -175,7 +176,8 @@ fn no_secret_is_in_anything_that_is_printed() {
     assert!(wrong.faults.len() >= 8, "{:?}", wrong.faults);
     let right = Given {
         file: &format!(
-            "database: {{url: 'postgresql://me:{canary}@h/db'}}\nmonitoring: {{alert_webhook_url: 'https://h/{canary}'}}\n"
+            "database: {{url: 'postgresql://me:{canary}@h/db'}}\n\
+             monitoring: {{alert_webhook_url: 'https://h/{canary}'}}\n"
         ),
         ..Given::default()
     };
@@ -256,7 +258,8 @@ fn environments_pick_their_presets_and_keys_override_them() {
         let found = logging(&format!("environment: {environment}\n"));
         assert_eq!((found.format, found.rotation), (format, expected));
         let over = format!(
-            "environment: {environment}\nlogging: {{format: json, rotation: {{max_bytes: 2048, backup_count: 0, compression: no}}}}\n"
+            "environment: {environment}\n\
+             logging: {{format: json, rotation: {{max_bytes: 2048, backup_count: 0, compression: no}}}}\n"
         );
         let found = logging(&over);
         assert_eq!(found.rotation, Rotation { max_bytes: 2_048, backup_count: 0, compression: false });
@@ -266,7 +269,8 @@ fn environments_pick_their_presets_and_keys_override_them() {
 
 #[test]
 fn unknown_keys_are_told_once_with_the_key_that_was_meant() {
-    let file = "logging.level: INFO\nttl_seconds: 5\nlogging: {rotatoin: {max_bytes: 1}, dir: }\ndatabase:\nextra: {a: {b: 1}}\n";
+    let file = "logging.level: INFO\nttl_seconds: 5\nlogging: {rotatoin: {max_bytes: 1}, dir: }\n\
+                database:\nextra: {a: {b: 1}}\n";
     let told = faults(&Given { file, ..Given::default() });
     for (fault, part) in told.iter().zip([
         "write `logging:`, and below it, indented, `level:`",

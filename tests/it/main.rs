@@ -1,8 +1,10 @@
 //! The program as a user runs it, and the rules of the house. One binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod config;
 mod crashes;
 mod faults;
 mod generate;
+mod guide;
 mod support;
 mod tidy;

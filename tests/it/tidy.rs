@@ -64,7 +64,7 @@ const CODEGEN: &[(&str, &[&str])] = &[
 const WORLD: [&str; 9] =
     ["sqlx", "axum", "reqwest", "opentelemetry", "clap", "indicatif", "ignore", "tempfile", "rustix"];
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
