@@ -13,17 +13,13 @@ pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the operating system gives no threads")
 }
 
-/// Words for people go to standard error: level by `LOG_LEVEL` (the guide's names), warnings by default.
-pub fn init_log() {
-    let level = match std::env::var("LOG_LEVEL").unwrap_or_default().to_ascii_uppercase().as_str() {
-        "DEBUG" => "debug",
-        "INFO" => "info",
-        "ERROR" | "CRITICAL" => "error",
-        _ => "warn",
-    };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(level)).with_writer(std::io::stderr);
+/// The log goes to standard error: one line an event, or one JSON object. `filter` is a level's name, as tracing spells it.
+pub fn init_log(filter: &str, json: bool) {
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
+    let log = log.with_ansi(!json && colour()).log_internal_errors(false);
     // A second call (tests) keeps the first.
-    let _ = subscriber.with_ansi(colour()).with_target(false).without_time().log_internal_errors(false).try_init();
+    let _ =
+        if json { log.json().flatten_event(true).try_init() } else { log.with_target(false).without_time().try_init() };
 }
 
 /// Whether words on standard error may be coloured: on a terminal, unless NO_COLOR says otherwise.

@@ -42,24 +42,25 @@ const EXIT_NO_DATABASE: u8 = 3;
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 a pack has faults; 2 wrong command line or unknown template; 3 the database \
 cannot be used.";
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct CacheArgs {
     #[command(subcommand)]
     command: Command,
+    /// Where measurements are stored [default: sqlite://.omninode/omninode.db; also from DATABASE_URL].
+    #[arg(long, value_name = "URL", global = true)]
+    pub database: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Human, global = true)]
     format: Format,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Hits, misses and sizes. Without a service: what runs have stored, and how old that is.
     Stats {
         /// Each template with its source, last change, hash, hits and misses; the file changed last comes first.
         #[arg(long)]
         per_template: bool,
-        #[command(flatten)]
-        database: Database,
     },
     /// Compile every template of packs, and tell their faults: how a pack is checked.
     Warm {
@@ -71,34 +72,18 @@ enum Command {
     Invalidate {
         /// As `stats --per-template` lists it, such as `onex/node.py.j2`.
         name: Option<String>,
-        #[command(flatten)]
-        database: Database,
     },
-}
-
-#[derive(Debug, Args)]
-struct Database {
-    /// Where measurements are stored.
-    #[arg(long = "database", value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
-    #[arg(default_value = storage::DEFAULT_URL)]
-    url: String,
-}
-
-impl Database {
-    fn url(&self) -> &str {
-        if self.url.is_empty() { storage::DEFAULT_URL } else { &self.url }
-    }
 }
 
 /// Runs the command on the current actix System, with the cache as it is configured.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub async fn run(args: CacheArgs, config: Config) -> anyhow::Result<ExitCode> {
+pub async fn run(args: CacheArgs, database: &str, config: Config) -> anyhow::Result<ExitCode> {
     let done = match &args.command {
-        Command::Stats { per_template, database } => stats(database.url(), *per_template, &config, args.format).await,
+        Command::Stats { per_template } => stats(database, *per_template, &config, args.format).await,
         Command::Warm { packs } => Ok(warm(packs, config, args.format).await),
-        Command::Invalidate { name, database } => invalidate(database.url(), name.as_deref(), args.format).await,
+        Command::Invalidate { name } => invalidate(database, name.as_deref(), args.format).await,
     };
     let (text, code) = done.unwrap_or_else(|fault| {
         say(&format!("error: {fault}"));

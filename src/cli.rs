@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and which exit code answers.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,17 +9,17 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::app;
 use crate::cache::{self, CacheArgs};
+use crate::config::{self, Flag, Loaded, Settings, Sources, Variables};
 use crate::generate::{self, EXIT_INTERRUPTED};
 use crate::packages::inspect::Question;
-use crate::report::Format;
-use crate::storage;
-use crate::summary::Status;
+use crate::report;
+use crate::summary::{Format, Status};
 
 /// Every contract gave a package.
 pub const EXIT_OK: u8 = 0;
 /// Some contracts gave none; the others did.
 pub const EXIT_FAILED: u8 = 1;
-/// The command line is wrong, or there is nothing to do.
+/// The command line or the configuration is wrong, or there is nothing to do.
 pub const EXIT_USAGE: u8 = 2;
 /// omninode itself could not do its work: the output folder, or an actor that was given up.
 pub const EXIT_BROKEN: u8 = 3;
@@ -27,32 +28,38 @@ pub const EXIT_OUT_OF_DATE: u8 = 4;
 /// `--check`: files were edited; a person has to decide.
 pub const EXIT_EDITED: u8 = 5;
 
-const EXIT_CODES: &str = "Exit codes: 0 every contract gave a package; 1 some gave none; 2 wrong command line or no contract \
-found; 3 omninode could not do its work (output folder, actor given up); 130 interrupted. With --check: 0 everything is \
-as planned; 4 files are missing or stale, and a run mends it; 5 files were edited, and a person has to decide.";
+const EXIT_CODES: &str = "Exit codes: 0 every contract gave a package; 1 some gave none; 2 wrong command line or \
+configuration, or no contract found; 3 omninode could not do its work (output folder, actor given up); 130 interrupted. \
+With --check: 0 everything is as planned; 4 files are missing or stale, and a run mends it; 5 files were edited, and a \
+person has to decide.";
+const CONFIG_EXIT_CODES: &str = "Exit codes: 0 the configuration is right; 1 it has faults; 2 wrong command line.";
 
+// Nothing here has a Debug: a flag may hold a password.
 /// Turns generation events (ONEX node contracts) into code, through supervised actors.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "omninode", version, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Generate node packages from contracts.
     #[command(after_help = EXIT_CODES)]
     Generate(GenerateArgs),
     /// Show, check and clear the template cache.
-    Cache(CacheArgs),
+    Cache(CacheCommand),
+    /// Check and show the configuration.
+    #[command(subcommand, after_help = CONFIG_EXIT_CODES)]
+    Config(ConfigCommand),
     /// Print a completion script for a shell.
     Completions { shell: clap_complete::Shell },
     /// Print the manual page, in roff.
     Man,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 struct GenerateArgs {
     /// Contract files, folders to walk (ignore files are respected), or `-` for standard input.
     #[arg(required = true, value_name = "PATH")]
@@ -63,13 +70,12 @@ struct GenerateArgs {
     /// Template pack: the name of a built-in one, or a folder with a pack.yaml.
     #[arg(long, value_name = "PACK", default_value = "onex")]
     pack: String,
-    /// Generator workers, each on a thread of its own [default: one for each core].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    workers: Option<u16>,
-    /// Seconds after which a contract is given up.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    worker_timeout: u32,
+    /// Generator workers, each on a thread of its own: a number, or half, all or double of the cores [default: all].
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+    /// Seconds after which a contract is given up [default: 300].
+    #[arg(long, value_name = "SECONDS")]
+    worker_timeout: Option<String>,
     /// Overwrite files that were edited since they were generated; a copy of each is kept in OUT/.omninode/kept.
     #[arg(long)]
     force: bool,
@@ -82,11 +88,57 @@ struct GenerateArgs {
     /// Write nothing; say which files are missing, stale, edited or unknown, and exit by that.
     #[arg(long)]
     check: bool,
-    /// Where measurements are stored; not opened by --dry-run, --diff and --check.
-    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, default_value = storage::DEFAULT_URL)]
-    database: String,
+    /// Where measurements are stored; not opened by --dry-run, --diff and --check [default:
+    /// sqlite://.omninode/omninode.db; also from DATABASE_URL].
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    #[arg(long, value_enum, default_value_t = report::Format::Human)]
+    format: report::Format,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Args)]
+struct CacheCommand {
+    #[command(flatten)]
+    args: CacheArgs,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Tell every fault of the configuration at once; exit 1 where there is one.
+    Check(ConfigShowArgs),
+    /// Print every setting with where it comes from; secrets are masked.
+    Show(ConfigShowArgs),
+}
+
+#[derive(Args)]
+struct ConfigShowArgs {
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Where settings come from.
+#[derive(Args)]
+struct ConfigArgs {
+    /// The configuration file [default: configs/deployment.yaml, where it exists].
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Variables for what the environment does not set [default: .env, where it exists].
+    #[arg(long, value_name = "FILE", global = true)]
+    env_file: Option<PathBuf>,
+    /// One setting, over all other places: --set logging.level=DEBUG.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting, global = true)]
+    set: Vec<(String, String)>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as logging.level=DEBUG")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
 }
 
 impl Cli {
@@ -96,31 +148,9 @@ impl Cli {
     /// Where the outside world refused something that no other message covers.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Generate(args) => {
-                if let Some(fault) = args.senseless() {
-                    app::say(&format!("error: {fault}"));
-                    return Ok(ExitCode::from(EXIT_USAGE));
-                }
-                let options = args.options();
-                let runner = actix_rt::System::with_tokio_rt(app::runtime);
-                let code = match runner.block_on(generate::run(options)) {
-                    Ok(Status::Complete) => EXIT_OK,
-                    Ok(Status::Failed) => EXIT_FAILED,
-                    Ok(Status::Interrupted) => EXIT_INTERRUPTED,
-                    Ok(Status::Broken) => EXIT_BROKEN,
-                    Ok(Status::OutOfDate) => EXIT_OUT_OF_DATE,
-                    Ok(Status::Edited) => EXIT_EDITED,
-                    Err(error) => {
-                        app::say(&format!("error: {error}"));
-                        if error.is_usage() { EXIT_USAGE } else { EXIT_BROKEN }
-                    }
-                };
-                Ok(ExitCode::from(code))
-            }
-            Command::Cache(args) => {
-                let runner = actix_rt::System::with_tokio_rt(app::runtime);
-                runner.block_on(cache::run(args, template_cache::Config::default()))
-            }
+            Command::Generate(args) => Ok(ExitCode::from(args.run())),
+            Command::Cache(command) => command.run(),
+            Command::Config(command) => Ok(ExitCode::from(command.run()?)),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "omninode", &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)
@@ -134,12 +164,40 @@ impl Cli {
 }
 
 impl GenerateArgs {
+    fn run(self) -> u8 {
+        if let Some(fault) = self.senseless() {
+            app::say(&format!("error: {fault}"));
+            return EXIT_USAGE;
+        }
+        let Some(settings) = self.config.settle([
+            ("--workers", "parallel_generation.max_workers", &self.workers),
+            ("--worker-timeout", "parallel_generation.worker_timeout_seconds", &self.worker_timeout),
+            ("--database", "database.url", &self.database),
+        ]) else {
+            return EXIT_USAGE;
+        };
+        let options = self.options(&settings);
+        let runner = actix_rt::System::with_tokio_rt(app::runtime);
+        match runner.block_on(generate::run(options)) {
+            Ok(Status::Complete) => EXIT_OK,
+            Ok(Status::Failed) => EXIT_FAILED,
+            Ok(Status::Interrupted) => EXIT_INTERRUPTED,
+            Ok(Status::Broken) => EXIT_BROKEN,
+            Ok(Status::OutOfDate) => EXIT_OUT_OF_DATE,
+            Ok(Status::Edited) => EXIT_EDITED,
+            Err(error) => {
+                app::say(&format!("error: {error}"));
+                if error.is_usage() { EXIT_USAGE } else { EXIT_BROKEN }
+            }
+        }
+    }
+
     /// What cannot be meant, with what to do.
     fn senseless(&self) -> Option<&'static str> {
         if self.check && self.force {
             return Some("--check overwrites nothing, so --force has no sense with it; leave one of the two out");
         }
-        let sarif = self.format == Format::Sarif && !self.check;
+        let sarif = self.format == report::Format::Sarif && !self.check;
         sarif.then_some("--format sarif tells what a check found; add --check, or choose --format json")
     }
 
@@ -148,19 +206,115 @@ impl GenerateArgs {
         asked.into_iter().find_map(|(asked, question)| asked.then_some(question))
     }
 
-    fn options(self) -> generate::Options {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    fn options(self, settings: &Settings) -> generate::Options {
         generate::Options {
             question: self.question(),
             paths: self.paths,
             out: self.out,
             pack: self.pack,
-            workers: self.workers.map_or_else(cores, usize::from),
-            worker_timeout: std::time::Duration::from_secs(u64::from(self.worker_timeout)),
+            workers: settings.parallel_generation.workers,
+            worker_timeout: settings.parallel_generation.worker_timeout,
             force: self.force,
-            database: if self.database.is_empty() { storage::DEFAULT_URL.to_owned() } else { self.database },
+            template_cache: template_cache(settings),
+            monitoring: settings.monitoring.enabled,
+            database: settings.database.url.0.reveal().to_owned(),
             format: self.format,
             fault: None,
         }
+    }
+}
+
+impl CacheCommand {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let Some(settings) = self.config.settle([("--database", "database.url", &self.args.database)]) else {
+            return Ok(ExitCode::from(EXIT_USAGE));
+        };
+        let database = settings.database.url.0.reveal();
+        let runner = actix_rt::System::with_tokio_rt(app::runtime);
+        runner.block_on(cache::run(self.args, database, template_cache(&settings)))
+    }
+}
+
+fn template_cache(settings: &Settings) -> template_cache::Config {
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let wanted = &settings.template_cache;
+    template_cache::Config {
+        enabled: wanted.enabled,
+        templates_max: size(wanted.max_templates),
+        bytes_max: size(wanted.max_size_mb << 20),
+        ttl: wanted.ttl,
+        persistence: wanted.enable_persistence,
+    }
+}
+
+impl ConfigArgs {
+    /// The settings that hold for a command with these flags of its own (name, key, value), with the log set up by them.
+    /// None where they have faults, which are told.
+    fn settle<const N: usize>(&self, flags: [(&str, &str, &Option<String>); N]) -> Option<Settings> {
+        let flags = flags.into_iter().filter_map(|(name, key, value)| {
+            Some(Flag { name: name.to_owned(), key: key.to_owned(), value: value.clone()? })
+        });
+        let loaded = self.load(flags.collect());
+        tell(&loaded);
+        if !loaded.faults.is_empty() {
+            return None;
+        }
+        let logging = &loaded.settings.logging;
+        app::init_log(logging.level.filter(), logging.format == config::LogFormat::Json);
+        Some(loaded.settings)
+    }
+
+    /// Reads the configuration; `flags` of the command win over `--set`, and of two `--set` the later one wins.
+    fn load(&self, mut flags: Vec<Flag>) -> Loaded {
+        let set = self.set.iter().rev().map(|(key, value)| Flag {
+            name: format!("--set {key}"),
+            key: key.clone(),
+            value: value.clone(),
+        });
+        flags.extend(set);
+        config::load(Sources {
+            folder: PathBuf::new(),
+            file: self.config.clone(),
+            env_file: self.env_file.clone(),
+            flags,
+            variables: Variables::of_process(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+        })
+    }
+}
+
+impl ConfigCommand {
+    fn run(self) -> std::io::Result<u8> {
+        let (args, is_check) = match self {
+            Self::Check(args) => (args, true),
+            Self::Show(args) => (args, false),
+        };
+        let loaded = args.config.load(Vec::new());
+        let is_right = loaded.faults.is_empty();
+        let text = match (is_check, args.format) {
+            (true, Format::Human) => loaded.verdict(),
+            (true, Format::Json) => loaded.check_as_json(),
+            // Of a configuration with faults nobody can say what is in force.
+            (false, _) if !is_right => String::new(),
+            (false, Format::Human) => loaded.settings_in_words(),
+            (false, Format::Json) => loaded.settings_as_json(),
+        };
+        if !(is_check && args.format == Format::Json) {
+            tell(&loaded);
+        }
+        match std::io::stdout().write_all(text.as_bytes()) {
+            // Whoever reads it had enough.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error),
+            _ => {}
+        }
+        Ok(if is_right { EXIT_OK } else { EXIT_FAILED })
+    }
+}
+
+/// What is wrong with the configuration, on standard error.
+fn tell(loaded: &Loaded) {
+    let colour = app::colour();
+    for text in loaded.warnings_in_words(colour).iter().chain(&loaded.faults_in_words(colour)) {
+        app::say(&format!("{text}\n"));
     }
 }

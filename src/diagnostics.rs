@@ -11,13 +11,22 @@ const LINE_CHARS_MAX: usize = 400;
 
 /// The long form of a diagnostic. `source` is the text of its file, where it is at hand.
 pub fn render(diagnostic: &Diagnostic, source: Option<&str>, colour: bool) -> String {
+    draw(&Level::ERROR, diagnostic, source, colour)
+}
+
+/// The same for something that stops nobody.
+pub fn render_warning(diagnostic: &Diagnostic, source: Option<&str>, colour: bool) -> String {
+    draw(&Level::WARNING, diagnostic, source, colour)
+}
+
+fn draw(level: &Level<'_>, diagnostic: &Diagnostic, source: Option<&str>, colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let (message, file) = (printable(&diagnostic.message), printable(&diagnostic.file));
     let (expected, help) = (printable(&format!("expected {}", diagnostic.expected)), printable(&diagnostic.help));
     let label = (!diagnostic.expected.is_empty()).then_some(expected);
     let line = diagnostic.place.and_then(|place| Some((place, printable(&line_of(source?, place)?))));
 
-    let mut report = Group::with_title(Level::ERROR.primary_title(message));
+    let mut report = Group::with_title(level.clone().primary_title(message));
     if let Some((place, text)) = line {
         let mark = AnnotationKind::Primary.span(word_at(&text, place.column)).label(label);
         report = report.element(Snippet::source(text).path(file).line_start(place.line as usize).annotation(mark));

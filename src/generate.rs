@@ -10,7 +10,7 @@ use actors::event::{Job, JobFailure, Outcome};
 use actors::generator::{Fault, Message};
 use actors::kit::{Edge, Escalation, Observer, ask};
 use actors::pipeline::{self, Drained, Pipeline, Ports};
-use actors::ports::{Clock as _, PackageStore, TemplateSource as _};
+use actors::ports::{Clock as _, MetricStore, PackageStore, TemplateSource as _};
 use actors::template_cache;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,9 @@ pub struct Options {
     pub workers: usize,
     pub worker_timeout: Duration,
     pub force: bool,
+    pub template_cache: template_cache::Config,
+    /// False: no database is opened, no metric row is made.
+    pub monitoring: bool,
     pub database: String,
     pub format: Format,
     /// Injected before each attempt, in tests.
@@ -175,6 +178,7 @@ async fn generate(
     let counters = Arc::new(Counters::default());
     let (config, ports) = wiring(options, packs, packages, &ledger, &counters).await;
     let interrupt = watch_interrupts();
+    tracing::info!(contracts = total, workers = options.workers, "generation begins");
     let house = Pipeline::start(&config, &ports);
     let tally = house.tally();
     warm_up(&house, &options.pack, config.generator.template_load_timeout, &interrupt).await;
@@ -205,6 +209,7 @@ async fn generate(
         unfinished,
         not_begun,
     });
+    tracing::info!(packages = summary.nodes, failures = summary.failures.len(), "generation ended");
     (summary, drained.leftovers.is_empty())
 }
 
@@ -229,18 +234,20 @@ async fn wiring(
     let mut config = pipeline::Config::new(options.workers);
     config.generator.timeout = options.worker_timeout;
     config.generator.fault.clone_from(&options.fault);
-    let opened = match options.question {
-        None => storage::open(&options.database).await,
-        // Nothing of it is to be found afterwards.
-        Some(_) => Ok(Arc::new(storage::Nowhere) as _),
-    };
-    let metrics = match opened {
-        Ok(store) => store,
-        Err(fault) => {
-            // A database fault never fails a generation.
-            say(&format!("warning: {fault}; measurements of this run are not stored"));
-            Arc::new(storage::Unavailable(fault))
+    config.template_cache = options.template_cache;
+    // A run that only looks leaves nothing behind.
+    config.monitoring = options.monitoring && options.question.is_none();
+    let metrics: Arc<dyn MetricStore> = if config.monitoring {
+        match storage::open(&options.database).await {
+            Ok(store) => store,
+            Err(fault) => {
+                // A database fault never fails a generation.
+                say(&format!("warning: {fault}; measurements of this run are not stored"));
+                Arc::new(storage::Unavailable(fault))
+            }
         }
+    } else {
+        Arc::new(storage::Unavailable("monitoring is off".to_owned()))
     };
     let ports = Ports {
         templates: packs,

@@ -4,14 +4,16 @@
 //! ```text
 //! cli -> generate, cache                              commands
 //! summary   report   sarif   progress   diagnostics   intake   ledger   what `generate` is made of
+//! config                                               settings, from flags, environment, `.env` and file
 //! packages   packs   storage   clock   observer        ports of the actors, implemented
-//! app                                                  the runtime and the log
+//! app   secret                                         the runtime and the log; what must not be printed
 //! ```
 
 pub mod app;
 pub mod cache;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod diagnostics;
 pub mod generate;
 pub mod intake;
@@ -22,5 +24,6 @@ pub mod packs;
 pub mod progress;
 pub mod report;
 pub mod sarif;
+pub mod secret;
 pub mod storage;
 pub mod summary;

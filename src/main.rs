@@ -5,7 +5,6 @@ use omninode::{app, cli};
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    app::init_log();
     app::log_panics();
     match cli.run() {
         Ok(code) => code,

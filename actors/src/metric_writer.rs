@@ -97,21 +97,25 @@ enum Fate {
 /// Where rows are handed in. Never waits: rows that find no room are dropped, and counted.
 #[derive(Clone)]
 pub struct Recorder {
-    edge: Edge<Message>,
+    /// None: nobody wants rows.
+    edge: Option<Edge<Message>>,
     tally: Arc<Tally>,
 }
 
 impl Recorder {
     /// `edge` is one that drops when it is full.
     pub fn new(edge: Edge<Message>, tally: Arc<Tally>) -> Self {
-        Self { edge, tally }
+        Self { edge: Some(edge), tally }
+    }
+
+    /// One that forgets its rows: monitoring is off.
+    pub fn off() -> Self {
+        Self { edge: None, tally: Arc::default() }
     }
 
     pub async fn record(&self, rows: Vec<Row>) {
-        if rows.is_empty() {
-            return;
-        }
-        if let Err(refused) = self.edge.send(Message::Record(rows)).await {
+        let Some(edge) = self.edge.as_ref().filter(|_| !rows.is_empty()) else { return };
+        if let Err(refused) = edge.send(Message::Record(rows)).await {
             let Message::Record(rows) = refused.0;
             self.tally.drop_rows(rows.len());
         }

@@ -28,6 +28,8 @@ pub struct Config {
     pub generator: generator::Config,
     pub template_cache: template_cache::Config,
     pub metric_writer: metric_writer::Config,
+    /// False: no metric row is made.
+    pub monitoring: bool,
     /// Times a job may break its worker before it is a dead letter.
     pub attempts_max: u32,
     /// Restarts of one worker in a minute, without one job done in between, before the house gives up. A job that breaks its
@@ -46,6 +48,7 @@ impl Config {
             generator: generator::Config::default(),
             template_cache: template_cache::Config::default(),
             metric_writer: metric_writer::Config::default(),
+            monitoring: true,
             attempts_max: 3,
             worker_restarts_max: 60,
             placement: Placement::Threads,
@@ -117,7 +120,7 @@ impl Pipeline {
         let edges = generator::Edges {
             template_cache: mailboxes.template_cache.edge(WhenFull::Wait),
             committer: mailboxes.committer.edge(WhenFull::Wait),
-            metrics: Recorder::new(mailboxes.metric_writer.edge(WhenFull::Drop), Arc::clone(&tally)),
+            metrics: mailboxes.recorder(config, &tally),
         };
         for worker in 0..config.workers {
             let (settings, edges, clock) = (config.generator.clone(), edges.clone(), Arc::clone(&ports.clock));
@@ -221,6 +224,13 @@ impl Mailboxes {
         }
     }
 
+    fn recorder(&self, config: &Config, tally: &Arc<Tally>) -> Recorder {
+        if !config.monitoring {
+            return Recorder::off();
+        }
+        Recorder::new(self.metric_writer.edge(WhenFull::Drop), Arc::clone(tally))
+    }
+
     fn close(&self) {
         self.generator.close();
         self.committer.close();
@@ -249,7 +259,7 @@ impl Leaves {
         metric_writer.start("metric_writer", mailboxes.metric_writer.inbox(), few, move || {
             MetricWriter::new(settings, Arc::clone(&metrics), Arc::clone(&counted), given_up.clone(), seed)
         });
-        let rows = Recorder::new(mailboxes.metric_writer.edge(WhenFull::Drop), Arc::clone(tally));
+        let rows = mailboxes.recorder(config, tally);
 
         let mut template_cache = supervisor(config, ports);
         let (settings, templates) = (config.template_cache, Arc::clone(&ports.templates));

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use actors::event::{Job, JobFailure, Outcome, Written};
 use actors::generator::Message;
-use actors::kit::{Placement, Silent};
+use actors::kit::{Handled, Observer, Placement};
 use actors::metric::{Phase, Row};
 use actors::pipeline::{Config, Drained, Pipeline, Ports};
 use actors::ports::{
@@ -31,6 +31,9 @@ struct World {
     /// The store panics over a package of this name; `*` means any.
     disk_panics: Mutex<Option<&'static str>>,
     database_panics: AtomicBool,
+    /// Jobs begun and not ended by the generators, and the most of them at one time.
+    in_hand: AtomicUsize,
+    in_hand_max: AtomicUsize,
 }
 
 const MANIFEST: &str =
@@ -45,7 +48,10 @@ fn text(file: &str, text: &str) -> PackText {
 impl TemplateSource for World {
     async fn manifest(&self, pack: &str) -> Result<PackText, JobFailure> {
         assert!(pack != "explosive", "injected");
-        if pack == "tiny" {
+        if let Some(seconds) = pack.strip_prefix("slow-").and_then(|rest| rest.split('-').next()) {
+            tokio::time::sleep(Duration::from_secs(seconds.parse().unwrap())).await;
+        }
+        if pack == "tiny" || pack.starts_with("slow-") {
             return Ok(text("pack.yaml", MANIFEST));
         }
         Err(JobFailure::new("template", codegen::Diagnostic::new(pack, None, "no such pack")))
@@ -108,6 +114,14 @@ impl Clock for World {
     }
 }
 
+impl Observer for World {
+    fn handled(&self, handled: &Handled) {
+        if handled.mailbox == "generator" {
+            self.in_hand.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
 fn job(number: usize, contract: String) -> Message {
     Message::Generate(Job {
         event_id: Uuid::from_u128(1_000_000 + number as u128),
@@ -139,7 +153,7 @@ fn run(world: &Arc<World>, config: &Config, jobs: Vec<Message>) -> Ended {
             outcomes: Arc::clone(world) as _,
             metrics: Arc::clone(world) as _,
             clock: Arc::clone(world) as _,
-            observer: Arc::new(Silent),
+            observer: Arc::clone(world) as _,
         };
         let house = Pipeline::start(config, &ports);
         let (intake, tally) = (house.intake(), house.tally());
@@ -341,4 +355,42 @@ fn rows_that_break_their_store_are_counted_one_by_one() {
     assert!(!ended.escalated);
     assert_eq!((ended.stored, ended.refused + ended.dropped), (0, 20 * 7 + 1));
     assert_eq!(world.packages.lock().unwrap().len(), 20);
+}
+
+#[test]
+fn guide_19_jobs_that_hang_are_stopped_at_their_limit_and_the_others_finish() {
+    for (workers, seconds) in [(2, 600), (4, 300), (8, 120)] {
+        let world = Arc::new(World::default());
+        let limit = Duration::from_secs(seconds);
+        let mut config = Config { placement: Placement::Single, ..Config::new(workers) };
+        config.generator.timeout = limit;
+        // A job hangs on its templates, for longer than it has; nothing else may stop it first.
+        config.generator.template_load_timeout = limit * 10;
+        let begun = Arc::clone(&world);
+        config.generator.fault = Some(Arc::new(move |_, _| {
+            let now = begun.in_hand.fetch_add(1, Ordering::SeqCst) + 1;
+            begun.in_hand_max.fetch_max(now, Ordering::SeqCst);
+        }));
+        let (hanging, good) = (workers * 2, workers * 3);
+        let jobs = (0..hanging + good).map(|number| {
+            let Message::Generate(mut job) = job(number, contract(number));
+            if number < hanging {
+                job.pack = Arc::from(format!("slow-{}-{number}", seconds + 1));
+            }
+            Message::Generate(job)
+        });
+        let ended = run(&world, &config, jobs.collect());
+        assert!(!ended.escalated && ended.drained.leftovers.is_empty(), "{:?}", ended.drained);
+        assert_eq!(world.in_hand_max.load(Ordering::SeqCst), workers);
+        assert_eq!(world.packages.lock().unwrap().len(), good);
+        let outcomes = world.outcomes.lock().unwrap();
+        assert_eq!(outcomes.len(), hanging + good);
+        let stopped: Vec<_> = outcomes.iter().filter(|outcome| outcome.result.is_err()).collect();
+        assert_eq!(stopped.len(), hanging);
+        for outcome in stopped {
+            assert_eq!(outcome.result.as_ref().err().map(|failure| failure.cause), Some("timeout"));
+            let over = outcome.timings.total.checked_sub(limit).expect("not before its limit");
+            assert!(over < Duration::from_millis(10), "{over:?} over its limit of {limit:?}");
+        }
+    }
 }

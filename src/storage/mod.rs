@@ -9,11 +9,10 @@ use actors::metric::Row;
 use actors::ports::{MetricStore, StoreError};
 use async_trait::async_trait;
 
+use crate::secret::mask_url;
+
 pub use sqlite::SqliteStore;
 pub use templates::StoredTemplate;
-
-/// Used where neither `--database` nor `DATABASE_URL` names one.
-pub const DEFAULT_URL: &str = "sqlite://.omninode/omninode.db";
 
 /// Opens the database behind `url`, creating and migrating an embedded one.
 ///
@@ -25,7 +24,7 @@ pub async fn open(url: &str) -> Result<Arc<dyn MetricStore>, String> {
         Some("postgres" | "postgresql") => {
             Err("this version stores in SQLite only; use a sqlite:// URL (PostgreSQL is the next step)".to_owned())
         }
-        _ => Err(format!("`{}` is not a database URL; expected sqlite://PATH", without_password(url))),
+        _ => Err(format!("`{}` is not a database URL; expected sqlite://PATH", mask_url(url))),
     }
 }
 
@@ -41,14 +40,6 @@ pub async fn open_existing(url: &str) -> Result<Option<SqliteStore>, String> {
     }
 }
 
-/// The URL without what stands between `:` and `@`.
-fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}***{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
-    }
-}
-
 /// Stands in for a database that could not be opened: takes nothing, so that every row is counted as dropped.
 pub struct Unavailable(pub String);
 
@@ -56,26 +47,5 @@ pub struct Unavailable(pub String);
 impl MetricStore for Unavailable {
     async fn write(&self, _rows: &[Row]) -> Result<(), StoreError> {
         Err(StoreError::Gone(self.0.clone()))
-    }
-}
-
-/// For runs that leave nothing behind: takes every row, and keeps none.
-pub struct Nowhere;
-
-#[async_trait]
-impl MetricStore for Nowhere {
-    async fn write(&self, _rows: &[Row]) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_never_printed() {
-        assert_eq!(without_password("mysql://me:secret@host/db"), "mysql://***@host/db");
-        assert_eq!(without_password("a@b"), "a@b");
     }
 }

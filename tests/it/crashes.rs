@@ -129,6 +129,8 @@ fn run(
         workers,
         worker_timeout: timeout,
         force: false,
+        template_cache: actors::template_cache::Config::default(),
+        monitoring: true,
         database: bench.database(),
         format: Format::Json,
         fault: Some(fault),

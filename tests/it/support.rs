@@ -7,6 +7,10 @@ use std::process::{Command, Output};
 
 pub(crate) const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 
+/// The variables that the program reads.
+pub(crate) const VARIABLES: [&str; 6] =
+    ["POSTGRES_PASSWORD", "DATABASE_URL", "MONITORING_ENABLED", "ALERT_WEBHOOK_URL", "LOG_LEVEL", "LOG_DIR"];
+
 /// A scratch folder with an output folder and a database of its own.
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
@@ -36,10 +40,19 @@ impl Bench {
         path
     }
 
+    /// The program in the scratch folder, with an environment that says nothing to it.
+    pub(crate) fn program(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_omninode"));
+        command.current_dir(self.folder.path()).env("NO_COLOR", "1");
+        for name in VARIABLES {
+            command.env_remove(name);
+        }
+        command
+    }
+
     /// `omninode generate` into `out`, in the scratch folder.
     pub(crate) fn command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_omninode"));
-        command.current_dir(self.folder.path()).env_remove("DATABASE_URL").env("NO_COLOR", "1").env_remove("LOG_LEVEL");
+        let mut command = self.program();
         command.arg("generate").args(arguments);
         command.arg("--out").arg(self.out()).arg("--database").arg(self.database());
         command

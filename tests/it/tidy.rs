@@ -26,13 +26,15 @@ const ACTOR_MODULES: [&str; 4] = ["committer", "generator", "metric_writer", "te
 /// The same for the application.
 const APPLICATION: &[(&str, &[&str])] = &[
     ("app", &[]),
+    ("secret", &[]),
     ("clock", &[]),
     ("observer", &[]),
-    ("storage", &[]),
+    ("storage", &["secret"]),
     ("packs", &[]),
     ("packages", &[]),
     ("ledger", &[]),
     ("diagnostics", &[]),
+    ("config", &["diagnostics", "secret"]),
     ("intake", &["packages"]),
     ("progress", &["app", "diagnostics", "intake"]),
     ("summary", &["observer"]),
@@ -57,7 +59,7 @@ const APPLICATION: &[(&str, &[&str])] = &[
         ],
     ),
     ("cache", &["app", "clock", "diagnostics", "intake", "packs", "storage", "summary"]),
-    ("cli", &["app", "cache", "generate", "packages", "report", "storage", "summary"]),
+    ("cli", &["app", "cache", "config", "generate", "packages", "report", "summary"]),
 ];
 
 /// And for `codegen`.
@@ -80,7 +82,7 @@ const CODEGEN: &[(&str, &[&str])] = &[
 const WORLD: [&str; 9] =
     ["sqlx", "axum", "reqwest", "opentelemetry", "clap", "indicatif", "ignore", "tempfile", "rustix"];
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

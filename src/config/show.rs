@@ -1,0 +1,84 @@
+//! What `config check` and `config show` print: for people, or as data.
+
+use serde_json::json;
+
+use crate::diagnostics;
+use crate::secret::mask_lines;
+
+use super::reader::plain;
+use super::{Fault, Loaded};
+
+impl Loaded {
+    /// The faults, as a person reads them.
+    pub fn faults_in_words(&self, colour: bool) -> Vec<String> {
+        self.faults
+            .iter()
+            .map(|fault| diagnostics::render(&fault.diagnostic, self.source_of(fault).as_deref(), colour))
+            .collect()
+    }
+
+    /// The warnings, as a person reads them.
+    pub fn warnings_in_words(&self, colour: bool) -> Vec<String> {
+        let render =
+            |fault: &Fault| diagnostics::render_warning(&fault.diagnostic, self.source_of(fault).as_deref(), colour);
+        self.warnings.iter().map(render).collect()
+    }
+
+    /// The text behind a fault, without secrets. Of `.env` files no line is ever shown.
+    fn source_of(&self, fault: &Fault) -> Option<String> {
+        (fault.diagnostic.file == self.document.file).then(|| mask_lines(&self.document.text))
+    }
+
+    /// What was checked, in one line.
+    pub fn verdict(&self) -> String {
+        let files: Vec<&str> = [self.document.file.as_str()]
+            .into_iter()
+            .chain(self.env_file.as_deref())
+            .filter(|name| !name.is_empty())
+            .collect();
+        let what = if files.is_empty() {
+            "no configuration file; defaults and environment".to_owned()
+        } else {
+            files.join(" and ")
+        };
+        let count = |number: usize, noun: &str| match number {
+            0 => format!("no {noun}s"),
+            1 => format!("1 {noun}"),
+            number => format!("{number} {noun}s"),
+        };
+        format!("{what}: {}, {}\n", count(self.faults.len(), "fault"), count(self.warnings.len(), "warning"))
+    }
+
+    pub fn check_as_json(&self) -> String {
+        let file = Some(&self.document.file).filter(|name| !name.is_empty());
+        let report = json!({"file": file, "env_file": self.env_file, "faults": self.faults, "warnings": self.warnings});
+        format!("{report:#}\n")
+    }
+
+    /// A line for each setting: key, value, where it comes from.
+    pub fn settings_in_words(&self) -> String {
+        let value = |value: &serde_json::Value| diagnostics::printable(&plain(value));
+        let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
+        let keys = width(&mut self.shown.iter().map(|shown| shown.key.len()));
+        let values = width(&mut self.shown.iter().map(|shown| value(&shown.value).chars().count()));
+        let lines = self.shown.iter().map(|shown| {
+            let unused = if shown.in_use { "" } else { " (not in use)" };
+            format!("{:keys$}  {:values$}  {}{unused}\n", shown.key, value(&shown.value), shown.origin)
+        });
+        lines.collect()
+    }
+
+    pub fn settings_as_json(&self) -> String {
+        let setting = |shown: &super::Shown| {
+            json!({
+                "key": shown.key,
+                "value": shown.value,
+                "origin": shown.origin.kind(),
+                "from": shown.origin.to_string(),
+                "in_use": shown.in_use,
+            })
+        };
+        let settings: Vec<_> = self.shown.iter().map(setting).collect();
+        format!("{:#}\n", json!({ "settings": settings }))
+    }
+}
