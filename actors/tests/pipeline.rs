@@ -255,6 +255,16 @@ fn a_database_that_is_down_costs_rows_that_are_counted_and_no_package() {
 }
 
 #[test]
+fn without_monitoring_no_row_is_made_stored_or_dropped() {
+    let world = Arc::new(World::default());
+    let config = Config { monitoring: false, ..config() };
+    let ended = run(&world, &config, (0..20).map(|number| job(number, contract(number))).collect());
+    assert_eq!((ended.stored, ended.dropped), (0, 0));
+    assert_eq!(world.packages.lock().unwrap().len(), 20);
+    assert!(world.rows.lock().unwrap().is_empty());
+}
+
+#[test]
 fn each_broken_attempt_has_a_row_of_its_own() {
     quietly();
     let world = Arc::new(World::default());

@@ -168,7 +168,13 @@ impl<'s> Reader<'s> {
                 _ => Ok(value),
             };
             let read = match resolved {
-                Ok(value) => (spec.read)(&value).ok_or_else(|| self.wrong(spec, &value, &origin)).ok(),
+                Ok(value) => {
+                    let read = (spec.read)(&value);
+                    if read.is_none() {
+                        self.wrong(spec, &value, &origin);
+                    }
+                    read
+                }
                 // A variable that nothing needs may be missing.
                 Err(Unresolved::Unset(_)) if at > 0 || !self.in_use => None,
                 Err(unresolved) => {

@@ -210,6 +210,20 @@ fn only_the_kits_host_sends_through_actix() {
 }
 
 #[test]
+fn serde_yaml_and_the_environment_stay_behind_the_configuration() {
+    for folder in ["src", "actors/src", "codegen/src"] {
+        for file in rust_files(&Path::new(ROOT).join(folder)) {
+            let (text, shown) = (code(&file), file.display());
+            let in_config = file.starts_with(Path::new(ROOT).join("src/config"));
+            assert!(in_config || !text.contains("serde_yaml::"), "{shown} names serde_yaml");
+            // NO_COLOR is asked for before there is a configuration.
+            let may_look = file.ends_with("src/config/variables.rs") || file.ends_with("src/app.rs");
+            assert!(may_look || !text.contains("env::var"), "{shown} reads the environment");
+        }
+    }
+}
+
+#[test]
 fn files_and_lines_stay_readable() {
     for folder in ["src", "actors", "codegen", "tests"] {
         for file in rust_files(&Path::new(ROOT).join(folder)) {
