@@ -24,7 +24,7 @@ use crate::app::{colour, say};
 use crate::clock::SystemClock;
 use crate::packs::Packs;
 use crate::storage::{self, StoredTemplate};
-use crate::summary::{Format, size};
+use crate::summary::{Format, count, size};
 use crate::{diagnostics, intake};
 
 /// How long a pack may take to load.
@@ -265,10 +265,9 @@ async fn invalidate(url: &str, name: Option<&str>, format: Format) -> Result<(St
         Format::Human => format!(
             "No service is running, so there is nothing to invalidate: each run of generate begins with an empty cache.\n\
              The stored figures of {} were dropped.\n",
-            match (name, figures_dropped) {
-                (Some(name), 1..) => name.to_owned(),
-                (None, 1) => "1 template".to_owned(),
-                (_, dropped) => format!("{dropped} templates"),
+            match name.filter(|_| figures_dropped > 0) {
+                Some(name) => name.to_owned(),
+                None => count(figures_dropped, "template"),
             }
         ),
     };
@@ -302,15 +301,14 @@ async fn warm(packs: &[String], config: Config, format: Format) -> (String, u8) 
         }
         text += &match line.faults.len() {
             0 => format!(
-                "{}: {} templates, {}, compiled in {:.1} ms{}\n",
+                "{}: {}, {}, compiled in {:.1} ms{}\n",
                 diagnostics::printable(&line.pack),
-                line.templates,
+                count(line.templates as u64, "template"),
                 size(line.bytes as u64),
                 line.duration_ms,
                 if line.fits { "" } else { "; more than the cache holds: part of it is compiled for each contract" }
             ),
-            1 => format!("{}: 1 fault\n", diagnostics::printable(&line.pack)),
-            count => format!("{}: {count} faults\n", diagnostics::printable(&line.pack)),
+            faults => format!("{}: {}\n", diagnostics::printable(&line.pack), count(faults as u64, "fault")),
         };
     }
     (text, code)

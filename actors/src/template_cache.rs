@@ -11,8 +11,6 @@
 mod figures;
 mod names;
 mod shelf;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -148,6 +146,8 @@ pub struct TemplateCache {
     figures: Figures,
     /// Packs looked at since the batch in hand was taken.
     looked_at: BTreeSet<Arc<str>>,
+    /// What the sets of all packs share: filters, tests, functions.
+    empty: Templates,
 }
 
 /// A whole pack.
@@ -173,7 +173,8 @@ type Stamps = BTreeMap<Arc<str>, Option<Stamp>>;
 impl TemplateCache {
     pub fn new(config: Config, source: Arc<dyn TemplateSource>, clock: Arc<dyn Clock>, metrics: Recorder) -> Self {
         let (shelf, figures) = (Shelf::new(config), Figures::default());
-        Self { config, source, clock, metrics, shelf, figures, looked_at: BTreeSet::new() }
+        let (looked_at, empty) = (BTreeSet::new(), Templates::empty());
+        Self { config, source, clock, metrics, shelf, figures, looked_at, empty }
     }
 
     async fn snapshot(&mut self, asked: &Arc<str>) -> Result<Snapshot, JobFailure> {
@@ -239,7 +240,7 @@ impl TemplateCache {
         let Some(mut kept) = kept else {
             let text = text?;
             let pack = Pack::parse(&text.file, &text.bytes).map_err(of_templates)?;
-            return Ok(Kept::new(pack, Version::of(&text.bytes, &text.origin)));
+            return Ok(Kept::new(pack, Version::of(&text.bytes, &text.origin), &self.empty));
         };
         let read = text.and_then(|text| {
             let version = Version::of(&text.bytes, &text.origin);

@@ -80,12 +80,13 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(pack: Pack, manifest: Version) -> Self {
+    /// Without entries; `empty` is a set of no templates.
+    pub(super) fn new(pack: Pack, manifest: Version, empty: &Templates) -> Self {
         Self {
             names: pack.templates().map(Arc::from).collect(),
             pack: Arc::new(pack),
             manifest,
-            templates: Templates::empty(),
+            templates: empty.clone(),
             entries: BTreeMap::new(),
             bytes: 0,
             oldest: None,
