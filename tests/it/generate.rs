@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use crate::support::{Bench, EXAMPLES, Ended, contract, corpus, packages, tree};
+use crate::support::{Bench, EXAMPLES, Ended, contract, corpus, packages, query, tree};
 
 #[test]
 fn the_examples_become_packages_and_a_second_run_writes_no_file() {
@@ -72,15 +72,6 @@ fn the_summary_tells_people_what_was_made_and_how_long_each_phase_took() {
         assert!(ended.stdout.contains(part), "`{part}` is missing in\n{}", ended.stdout);
     }
     assert_eq!(ended.stderr, "", "without a terminal and without a fault nothing is said");
-}
-
-/// Runs a query on the database of a bench and gives back the first column of each row.
-fn query(bench: &Bench, sql: &'static str) -> Vec<f64> {
-    let url = bench.database();
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
-        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-        sqlx::query_scalar(sql).fetch_all(&pool).await.unwrap()
-    })
 }
 
 #[test]

@@ -30,8 +30,8 @@ const NOT_YET: &[(u8, Missing)] = &[
     (
         3,
         Part(
-            "pool_size, pool_max, ttl_seconds, enable_persistence, metric_retention_points, health_check_interval_seconds \
-              and rotation are validated and shown; their effect comes with storage, cache, alerts, serve and log files",
+            "pool_size, pool_max, metric_retention_points, health_check_interval_seconds and rotation are validated and \
+             shown; their effect comes with storage, alerts, serve and log files",
         ),
     ),
     (4, Part("`omninode health database` comes with `health`; that the URL is resolved is tested")),

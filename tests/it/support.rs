@@ -147,3 +147,12 @@ pub(crate) fn corpus(bench: &Bench, count: usize) -> PathBuf {
     }
     bench.path("contracts")
 }
+
+/// Runs a query on the database of a bench and gives back the first column of each row.
+pub(crate) fn query(bench: &Bench, sql: &'static str) -> Vec<f64> {
+    let url = bench.database();
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
+        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+        sqlx::query_scalar(sql).fetch_all(&pool).await.unwrap()
+    })
+}

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Ended, corpus};
+use crate::support::{Bench, Ended, corpus, query};
 
 /// The guide's `deployment.yaml`, lines 73 to 107, as it stands there.
 const DEPLOYMENT: &str = include_str!("deployment.yaml");
@@ -75,9 +75,9 @@ fn large_pack(bench: &Bench) -> String {
     bench.path("large").to_str().unwrap().to_owned()
 }
 
-/// A pack that takes seconds: 120 files of counting each.
-fn slow_pack(bench: &Bench) -> String {
-    let files: String = (0..120).map(|n| format!("  - {{path: f{n}.py, template: f.py.j2}}\n")).collect();
+/// A pack that takes its time: files of counting each, some 120 of them are seconds.
+fn slow_pack(bench: &Bench, files: u32) -> String {
+    let files: String = (0..files).map(|n| format!("  - {{path: f{n}.py, template: f.py.j2}}\n")).collect();
     bench.write("slow/pack.yaml", format!("name: slow\nversion: '1'\ndescription: x\nfiles:\n{files}"));
     let counting = "{% for a in range(700) %}{% for b in range(700) %}{% endfor %}{% endfor %}A = 1\n";
     bench.write("slow/f.py.j2", counting);
@@ -173,15 +173,34 @@ fn keys() -> [(&'static str, &'static str, Effect); KEYS] {
                 assert!(hit_rate(bench, &["--pack", &pack]) < hit_rate(&roomy, &["--pack", &same]));
             }),
         ),
-        ("template_cache.ttl_seconds", "60", Reserved(json!(60))),
-        ("template_cache.enable_persistence", "false", Reserved(json!(false))),
+        (
+            "template_cache.ttl_seconds",
+            "1",
+            Run(|bench| {
+                // Six contracts, one after the other, are some seconds.
+                let pack = slow_pack(bench, 4);
+                assert!(hit_rate(bench, &["--pack", &pack, "--workers", "1"]) < 1.0);
+            }),
+        ),
+        (
+            "template_cache.enable_persistence",
+            "false",
+            Run(|bench| {
+                let usual = bench_with(DEPLOYMENT);
+                let kept = [bench, &usual].map(|bench| {
+                    run(bench, &[]).0.expect_code(0);
+                    query(bench, "SELECT CAST(count(*) AS REAL) FROM template_cache_metadata")[0]
+                });
+                assert!(kept[0] == 0.0 && kept[1] > 0.0, "{kept:?}");
+            }),
+        ),
         ("parallel_generation.enabled", "false", Run(|bench| assert_eq!(run(bench, &[]).1["workers"], 1))),
         ("parallel_generation.max_workers", "3", Run(|bench| assert_eq!(run(bench, &[]).1["workers"], 3))),
         (
             "parallel_generation.worker_timeout_seconds",
             "1",
             Run(|bench| {
-                let pack = slow_pack(bench);
+                let pack = slow_pack(bench, 120);
                 let (ended, summary) = run(bench, &["--pack", &pack]);
                 assert!(ended.stderr.contains("took longer than 1 s"), "{}", ended.stderr);
                 assert_eq!((ended.code, &summary["failures_by_cause"]["timeout"]), (Some(1), &6.into()));
@@ -221,7 +240,7 @@ fn guide_03_each_key_changed_alone_has_its_effect() {
     let first: Value = serde_json::from_str(ended.stderr.lines().next().unwrap()).unwrap();
     assert_eq!((&first["message"], &first["level"]), (&"generation begins".into(), &"INFO".into()));
     assert_eq!(summary["workers"], 4);
-    assert!(summary["cache_hit_rate"].as_f64().unwrap() > 0.0 && summary["rows_stored"].as_u64().unwrap() > 0);
+    assert!(summary["cache_hit_rate"] == 1.0 && summary["rows_stored"].as_u64().unwrap() > 0);
     assert_eq!(shown.value("logging.rotation.compression"), &json!(true));
     for (key, value, effect) in keys() {
         println!("{key}: {value}");
