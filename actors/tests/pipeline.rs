@@ -143,8 +143,12 @@ fn config() -> Config {
 
 /// Sends the jobs and drains; what the world has seen afterwards.
 fn run(world: &Arc<World>, config: &Config, jobs: Vec<Message>) -> Ended {
-    let system = actix_rt::System::with_tokio_rt(|| {
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    let placement = config.placement;
+    let system = actix_rt::System::with_tokio_rt(move || match placement {
+        Placement::Single => {
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+        }
+        Placement::Threads => tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap(),
     });
     system.block_on(async {
         let ports = Ports {
@@ -403,4 +407,37 @@ fn guide_19_jobs_that_hang_are_stopped_at_their_limit_and_the_others_finish() {
             assert!(over < Duration::from_millis(10), "{over:?} over its limit of {limit:?}");
         }
     }
+}
+
+#[test]
+fn a_job_that_blocks_its_worker_beyond_its_time_is_given_to_another_and_its_late_result_is_refused() {
+    let world = Arc::new(World::default());
+    let mut config = Config { placement: Placement::Threads, ..config() };
+    config.generator.timeout = Duration::from_millis(100);
+    config.generator.grace = Duration::from_millis(200);
+    let back = Arc::new(AtomicUsize::new(0));
+    let comes_back = Arc::clone(&back);
+    config.generator.fault = Some(Arc::new(move |job, attempt| {
+        if &*job.source == "c3.yaml" && attempt == 1 {
+            std::thread::sleep(Duration::from_millis(900));
+            comes_back.fetch_add(1, Ordering::SeqCst);
+        }
+    }));
+    // The slow disk keeps the house open until the blocked worker is back with a result that nobody wants any more.
+    let jobs = (0..8).map(|number| job(number, contract(number))).collect();
+    *world.disk_delay.lock().unwrap() = Duration::from_millis(1_500);
+    let ended = run(&world, &config, jobs);
+    assert!(!ended.escalated && ended.drained.leftovers.is_empty(), "{:?}", ended.drained);
+    assert_eq!(back.load(Ordering::SeqCst), 1, "the blocked worker has come back");
+    let outcomes = world.outcomes.lock().unwrap();
+    let attempts = outcomes.iter().map(|outcome| (outcome.source.to_string(), outcome.attempt, outcome.result.is_ok()));
+    let expected = (0..8).map(|number| (format!("c{number}.yaml"), if number == 3 { 2 } else { 1 }, true));
+    assert_eq!(attempts.collect::<std::collections::BTreeSet<_>>(), expected.collect());
+    assert_eq!(outcomes.len(), 8, "one outcome each");
+    let rows = world.rows.lock().unwrap();
+    let stuck = rows.iter().filter(|row| match row {
+        Row::Event(row) => row.error.as_ref().is_some_and(|(_, message)| message.contains("did not end its turn")),
+        _ => false,
+    });
+    assert_eq!(stuck.count(), 1, "the lost attempt has a row of its own");
 }
