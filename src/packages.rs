@@ -234,6 +234,10 @@ impl Folder {
         mut manifest: Manifest,
         target: &Path,
     ) -> io::Result<()> {
+        // Folders that a killed run made, and put nothing into: known as long as its journal is there.
+        for path in manifest.paths().filter(|path| !comparison.after.files.contains_key(*path)) {
+            remove_empty_folders(target, path);
+        }
         keep_pending(&mut manifest, target);
         manifest.pending.clone_from(&comparison.after.files);
         self.replace(&target.join(FILE_NAME), &manifest.to_bytes())?;
@@ -315,14 +319,14 @@ fn keep_pending(manifest: &mut Manifest, target: &Path) {
     }
 }
 
-/// Removes the folders on the way to a removed file, as far as they are empty.
+/// Removes the folders on the way to a file that is not there, as far as they are empty.
 fn remove_empty_folders(target: &Path, path: &str) {
     let mut folder = path;
     while let Some((parent, _)) = folder.rsplit_once('/') {
-        if fs::remove_dir(target.join(parent)).is_err() {
-            return;
+        match fs::remove_dir(target.join(parent)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return,
+            _ => folder = parent,
         }
-        folder = parent;
     }
 }
 

@@ -5,5 +5,6 @@ mod crashes;
 mod faults;
 mod generate;
 mod inspect;
+mod kills;
 mod support;
 mod tidy;

@@ -38,7 +38,9 @@ impl Bench {
 
     /// `omninode generate` into `out`, in the scratch folder.
     pub(crate) fn command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_omninode"));
+        // Another build of it, such as the release binary, where the environment names one.
+        let binary = std::env::var_os("OMNINODE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_omninode").into());
+        let mut command = Command::new(binary);
         command.current_dir(self.folder.path()).env_remove("DATABASE_URL").env("NO_COLOR", "1").env_remove("LOG_LEVEL");
         command.arg("generate").args(arguments);
         command.arg("--out").arg(self.out()).arg("--database").arg(self.database());
