@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod crashes;
+mod disks;
 mod faults;
 mod generate;
 mod inspect;

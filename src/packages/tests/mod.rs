@@ -1,3 +1,5 @@
+mod edits;
+
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;
