@@ -3,7 +3,7 @@
 //! Floors, imports point down only:
 //! ```text
 //! cli -> generate                                     commands
-//! summary   report   sarif   progress   diagnostics   intake   ledger   what `generate` is made of
+//! summary   report   progress   diagnostics   intake   ledger   what `generate` is made of
 //! packages   packs   storage   clock   observer        ports of the actors, implemented
 //! app                                                  the runtime and the log
 //! ```
@@ -20,6 +20,5 @@ pub mod packages;
 pub mod packs;
 pub mod progress;
 pub mod report;
-pub mod sarif;
 pub mod storage;
 pub mod summary;
