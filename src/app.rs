@@ -49,3 +49,15 @@ pub fn log_panics() {
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
+
+/// Data for standard output. Whoever reads it may have had enough: that is no fault.
+///
+/// # Errors
+/// It cannot be written.
+pub fn print(data: &[u8]) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(data).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -91,6 +91,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_patch_on_a_terminal_is_coloured_and_moves_no_cursor() {
+        let bytes = b"diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n \tkept\n-old\x1b[2J\xff\r\n+new\n";
+        let plain = patch(bytes, false);
+        assert!(plain.contains(" \tkept\n-old\u{fffd}[2J\u{fffd}\u{fffd}\n+new\n"), "{plain:?}");
+        let coloured = patch(bytes, true);
+        for part in ["\x1b[1m--- a/x\x1b[0m\n", "\x1b[36m@@ -1 +1 @@\x1b[0m\n", "\x1b[32m+new\x1b[0m\n", "\x1b[31m-old"]
+        {
+            assert!(coloured.contains(part), "{part:?} is missing in {coloured:?}");
+        }
+    }
+
+    #[test]
     fn a_fault_is_shown_with_its_line_its_mark_and_what_to_do() {
         let source = "name: node_x\nnode_type: WIDGET\n";
         let place = Some(Place { line: 2, column: 12 });

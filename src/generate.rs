@@ -1,6 +1,5 @@
 //! `omninode generate`: contracts in, packages out, figures at the end.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,8 +25,8 @@ use crate::packages::inspect::{Inspection, Question};
 use crate::packs::Packs;
 use crate::progress::Progress;
 use crate::report::{Format, Report};
+use crate::storage;
 use crate::summary::{Collector, Run, Status, Summary};
-use crate::{diagnostics, sarif, storage};
 
 /// The exit code of an interrupted run, as a shell reports an interrupt.
 pub const EXIT_INTERRUPTED: u8 = 130;
@@ -107,9 +106,10 @@ async fn write(options: &Options, found: Vec<Found>, packs: Arc<Packs>) -> Resul
     let durable = packages.finish(clean);
     let text = match options.format {
         Format::Human => summary.to_text(&options.out.display().to_string()),
-        Format::Json | Format::Sarif => pretty(&summary),
+        // A summary is numbers and texts: it always has a JSON form.
+        Format::Json | Format::Sarif => serde_json::to_string_pretty(&summary).unwrap_or_default() + "\n",
     };
-    print(text.as_bytes())?;
+    app::print(text.as_bytes()).map_err(RunError::Print)?;
     durable.map_err(RunError::NotDurable)?;
     Ok(summary.status)
 }
@@ -125,42 +125,8 @@ async fn inspect(
     let inspection = Arc::new(inspection);
     let (summary, _) = generate(options, found, packs, Arc::clone(&inspection) as _).await;
     let report = Report::new(question, options.out.display().to_string(), summary, inspection.take());
-    match options.format {
-        Format::Json => print(pretty(&report).as_bytes())?,
-        Format::Sarif => print(pretty(&sarif::log(&report)).as_bytes())?,
-        Format::Human if question == Question::Diff => {
-            print(&for_stdout(report.to_diff()))?;
-            say(report.to_text().trim_end());
-        }
-        Format::Human => {
-            print(report.to_text().as_bytes())?;
-            let advice = report.advice();
-            if !advice.is_empty() {
-                say(advice.trim_end());
-            }
-        }
-    }
+    report.print(options.format).map_err(RunError::Print)?;
     Ok(report.status)
-}
-
-/// Summaries and reports are numbers and texts: they always have a JSON form.
-fn pretty(data: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(data).unwrap_or_default() + "\n"
-}
-
-/// Data for standard output. Whoever reads it may have had enough.
-fn print(data: &[u8]) -> Result<(), RunError> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(data).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(RunError::Print(error)),
-        _ => Ok(()),
-    }
-}
-
-/// A patch as it is, or as a terminal may see it.
-fn for_stdout(patch: Vec<u8>) -> Vec<u8> {
-    let stdout = std::io::stdout();
-    if stdout.is_terminal() { diagnostics::patch(&patch, app::colour_of(&stdout)).into_bytes() } else { patch }
 }
 
 /// The summary, and whether everything that was begun has ended.

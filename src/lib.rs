@@ -3,7 +3,7 @@
 //! Floors, imports point down only:
 //! ```text
 //! cli -> generate, cache                              commands
-//! summary   report   sarif   progress   diagnostics   intake   ledger   what `generate` is made of
+//! summary   report   progress   diagnostics   intake   ledger   what `generate` is made of
 //! config                                               settings, from flags, environment, `.env` and file
 //! packages   packs   storage   clock   observer        ports of the actors, implemented
 //! app   secret                                         the runtime and the log; what must not be printed
@@ -23,7 +23,6 @@ pub mod packages;
 pub mod packs;
 pub mod progress;
 pub mod report;
-pub mod sarif;
 pub mod secret;
 pub mod storage;
 pub mod summary;

@@ -31,7 +31,7 @@ use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
 
 pub use changes::State;
-use changes::{Comparison, compare, read_own};
+use changes::{Change, Comparison, compare, read_own};
 use manifest::{FILE_NAME, Manifest, hash};
 
 /// Everything of ours in OUT that is not a package.
@@ -234,6 +234,10 @@ impl Folder {
         mut manifest: Manifest,
         target: &Path,
     ) -> io::Result<()> {
+        // Folders that a killed run made, and put nothing into: known as long as its journal is there.
+        for path in manifest.paths().filter(|path| !comparison.after.files.contains_key(*path)) {
+            remove_empty_folders(target, path);
+        }
         keep_pending(&mut manifest, target);
         manifest.pending.clone_from(&comparison.after.files);
         self.replace(&target.join(FILE_NAME), &manifest.to_bytes())?;
@@ -242,11 +246,15 @@ impl Folder {
         }
         // First what leaves: a folder may take the place of a file, and the other way round.
         for change in comparison.changes.iter().filter(|change| change.leaves()) {
+            still_as_compared(target, change)?;
             fs::remove_file(target.join(&change.path))?;
             remove_empty_folders(target, &change.path);
         }
-        for file in comparison.changes.iter().filter_map(|change| change.planned) {
-            self.replace(&target.join(&file.path), file.content.as_bytes())?;
+        for change in &comparison.changes {
+            if let Some(file) = change.planned {
+                still_as_compared(target, change)?;
+                self.replace(&target.join(&file.path), file.content.as_bytes())?;
+            }
         }
         self.replace(&target.join(FILE_NAME), &comparison.after.to_bytes())
     }
@@ -315,14 +323,22 @@ fn keep_pending(manifest: &mut Manifest, target: &Path) {
     }
 }
 
-/// Removes the folders on the way to a removed file, as far as they are empty.
+/// Between the comparison and the rename a person may have saved the file: that is an edit like any other.
+fn still_as_compared(target: &Path, change: &Change<'_>) -> io::Result<()> {
+    if read_own(target, &change.path).is_ok_and(|now| now == change.before) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} was edited while the package was being updated", change.path)))
+}
+
+/// Removes the folders on the way to a file that is not there, as far as they are empty.
 fn remove_empty_folders(target: &Path, path: &str) {
     let mut folder = path;
     while let Some((parent, _)) = folder.rsplit_once('/') {
-        if fs::remove_dir(target.join(parent)).is_err() {
-            return;
+        match fs::remove_dir(target.join(parent)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return,
+            _ => folder = parent,
         }
-        folder = parent;
     }
 }
 

@@ -1,10 +1,15 @@
 //! What `--dry-run`, `--diff` and `--check` print: the packages that were looked at, beside the failures of the run.
 
+mod sarif;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
 
 use serde::Serialize;
 
+use crate::app::{self, say};
+use crate::diagnostics;
 use crate::packages::inspect::{Action, FileLine, Inspected, Question, Verdict};
 use crate::packages::{State, manifest};
 use crate::summary::{FailureLine, Status, Summary, count};
@@ -54,8 +59,37 @@ impl Report {
         Self { question, status, out, verdicts, states, packages, failures, unfinished, not_begun }
     }
 
+    /// Data goes to standard output, words beside it to standard error.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn print(&self, format: Format) -> io::Result<()> {
+        match (format, self.question) {
+            (Format::Json, _) => app::print(pretty(self).as_bytes()),
+            (Format::Sarif, _) => app::print(pretty(&sarif::log(self)).as_bytes()),
+            (Format::Human, Question::Diff) => {
+                let (patch, stdout) = (self.to_diff(), io::stdout());
+                let printed = if stdout.is_terminal() {
+                    app::print(diagnostics::patch(&patch, app::colour_of(&stdout)).as_bytes())
+                } else {
+                    app::print(&patch)
+                };
+                say(self.to_text().trim_end());
+                printed
+            }
+            (Format::Human, _) => {
+                app::print(self.to_text().as_bytes())?;
+                let advice = self.advice();
+                if !advice.is_empty() {
+                    say(advice.trim_end());
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// For people, without colour. Of a diff, the words that go beside it.
-    pub fn to_text(&self) -> String {
+    fn to_text(&self) -> String {
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = match self.question {
@@ -68,7 +102,7 @@ impl Report {
     }
 
     /// The patch of all packages.
-    pub fn to_diff(&self) -> Vec<u8> {
+    fn to_diff(&self) -> Vec<u8> {
         self.packages.iter().filter_map(|package| package.diff.as_deref()).collect::<Vec<_>>().concat()
     }
 
@@ -145,7 +179,7 @@ impl Report {
     }
 
     /// What to do about what was found; empty where there is nothing to do.
-    pub fn advice(&self) -> String {
+    fn advice(&self) -> String {
         let mut text = String::new();
         let has = |state| self.states.contains_key(&state);
         if self.question == Question::Check && (has(State::Missing) || has(State::Stale)) {
@@ -157,6 +191,11 @@ impl Report {
         }
         text
     }
+}
+
+/// Reports are numbers and texts: they always have a JSON form.
+fn pretty(data: &impl Serialize) -> String {
+    serde_json::to_string_pretty(data).unwrap_or_default() + "\n"
 }
 
 /// How a check ends: faults of contracts come first, then what needs a person, then what a run mends.
@@ -171,7 +210,7 @@ fn verdict(failures: &[FailureLine], states: &BTreeMap<State, u64>) -> Status {
     }
 }
 
-pub fn state_word(state: State) -> &'static str {
+fn state_word(state: State) -> &'static str {
     match state {
         State::Missing => "missing",
         State::Stale => "stale",

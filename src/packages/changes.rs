@@ -95,7 +95,8 @@ pub(super) fn compare<'a>(package: &'a Package, target: &Path) -> Result<Compari
         changes.extend(leaving(package, target, manifest));
         changes.sort_by(|one, other| one.path.cmp(&other.path));
         let left: Vec<&str> = changes.iter().filter(|change| change.leaves()).map(|left| &*left.path).collect();
-        if let Some(other) = package.files.iter().find_map(|file| in_the_way(target, &file.path, &left)) {
+        let way = Way { target, manifest, left: &left };
+        if let Some(other) = package.files.iter().find_map(|file| way.blocked(&file.path)) {
             return Err(conflict(&other, "is in the way of a generated file", "move it away, then run again"));
         }
     }
@@ -127,8 +128,7 @@ fn find(target: &Path) -> Result<Option<Manifest>, JobFailure> {
 fn leaving<'a>(package: &Package, target: &Path, manifest: &Manifest) -> Vec<Change<'a>> {
     let planned = |path: &str| package.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok();
     let mut leaving: Vec<Change<'_>> = Vec::new();
-    for path in manifest.files.keys().chain(manifest.pending.keys().filter(|path| !manifest.files.contains_key(*path)))
-    {
+    for path in manifest.paths() {
         if !planned(path)
             && let Ok(Some(content)) = read_own(target, path)
             && manifest.is_ours(path, &hash(&content))
@@ -139,36 +139,53 @@ fn leaving<'a>(package: &Package, target: &Path, manifest: &Manifest) -> Vec<Cha
     leaving
 }
 
-/// What stands in the place of a file that is to be written, or of a folder on its way, and is not about to leave.
-fn in_the_way(target: &Path, path: &str, leaving: &[&str]) -> Option<PathBuf> {
-    for (end, _) in path.match_indices('/') {
-        let folder = target.join(&path[..end]);
-        if folder.is_file() && !leaving.contains(&&path[..end]) {
-            return Some(folder);
-        }
-    }
-    let place = target.join(path);
-    (place.is_dir() && stays(target, &place, leaving)).then_some(place)
+/// The way to the files that are to be written.
+struct Way<'a> {
+    target: &'a Path,
+    manifest: &'a Manifest,
+    /// Files that are about to leave.
+    left: &'a [&'a str],
 }
 
-/// Whether something remains in a folder when what leaves has left. A folder without any file in it is a person's.
-fn stays(target: &Path, folder: &Path, leaving: &[&str]) -> bool {
-    let Ok(entries) = fs::read_dir(folder) else { return true };
-    let mut empty = true;
-    for entry in entries {
-        empty = false;
-        let Ok(entry) = entry else { return true };
-        let path = entry.path();
-        let inside = path.strip_prefix(target).ok().and_then(Path::to_str);
-        let remains = match entry.file_type() {
-            Ok(kind) if kind.is_dir() => stays(target, &path, leaving),
-            _ => inside.is_none_or(|inside| !leaving.contains(&inside)),
-        };
-        if remains {
-            return true;
+impl Way<'_> {
+    /// What stands in the place of a file, or of a folder on its way, and is not about to leave.
+    fn blocked(&self, path: &str) -> Option<PathBuf> {
+        for (end, _) in path.match_indices('/') {
+            let folder = self.target.join(&path[..end]);
+            if folder.is_file() && !self.left.contains(&&path[..end]) {
+                return Some(folder);
+            }
         }
+        let place = self.target.join(path);
+        (place.is_dir() && self.stays(&place)).then_some(place)
     }
-    empty
+
+    /// Whether something remains of a folder when what leaves has left.
+    fn stays(&self, folder: &Path) -> bool {
+        let Ok(entries) = fs::read_dir(folder) else { return true };
+        let mut empty = true;
+        for entry in entries {
+            empty = false;
+            let Ok(entry) = entry else { return true };
+            let path = entry.path();
+            let remains = match entry.file_type() {
+                Ok(kind) if kind.is_dir() => self.stays(&path),
+                _ => self.inside(&path).is_none_or(|path| !self.left.contains(&path)),
+            };
+            if remains {
+                return true;
+            }
+        }
+        // An empty folder is a person's, unless a killed run made it for a file of ours.
+        let ours = |inside: &str| {
+            self.manifest.paths().any(|path| path.strip_prefix(inside).is_some_and(|it| it.starts_with('/')))
+        };
+        empty && !self.inside(folder).is_some_and(ours)
+    }
+
+    fn inside<'p>(&self, path: &'p Path) -> Option<&'p str> {
+        path.strip_prefix(self.target).ok()?.to_str()
+    }
 }
 
 /// Reads a file of the package; `None` where it is missing. Refuses to follow a link out of the package, and what would

@@ -54,11 +54,16 @@ impl Manifest {
             return Err(format!("{FILE_NAME} has format {}, expected {FORMAT}", manifest.format));
         }
         // Its paths are deleted and replaced: one that leads out of the package was not written by us.
-        let paths = manifest.files.keys().chain(manifest.pending.keys());
-        match paths.filter_map(|path| Some((path, refusal(path)?))).next() {
-            Some((path, why)) => Err(format!("{FILE_NAME} names `{}`: {why}", path.escape_debug())),
+        let refused = manifest.paths().find_map(|path| Some(format!("`{}`: {}", path.escape_debug(), refusal(path)?)));
+        match refused {
+            Some(refused) => Err(format!("{FILE_NAME} names {refused}")),
             None => Ok(Some(manifest)),
         }
+    }
+
+    /// Every path that is or may be ours, each once.
+    pub fn paths(&self) -> impl Iterator<Item = &String> {
+        self.files.keys().chain(self.pending.keys().filter(|path| !self.files.contains_key(*path)))
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {

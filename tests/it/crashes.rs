@@ -1,4 +1,4 @@
-//! Kills, interrupts, panics and hangs in the middle of a run.
+//! Interrupts, panics and hangs in the middle of a run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,83 +8,7 @@ use omninode::generate::{self, Options};
 use omninode::report::Format;
 use omninode::summary::{Collector, Run, Status};
 
-use crate::support::{Bench, EXAMPLES, Ended, corpus, packages, tree};
-
-#[test]
-fn after_kill_9_at_random_moments_no_half_package_is_visible_and_a_rerun_completes_the_tree() {
-    let whole = Bench::new();
-    whole.generate([EXAMPLES, corpus(&whole, 60).to_str().unwrap()]).expect_code(0);
-    let expected = tree(&whole.out());
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut in_the_middle = 0;
-    for _ in 0..12 {
-        let bench = Bench::new();
-        let folder = corpus(&bench, 60);
-        let mut child =
-            bench.command([EXAMPLES, folder.to_str().unwrap()]).stdout(std::process::Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(random.u64(5_000..150_000)));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let visible = packages(&bench.out());
-        let found = tree(&bench.out());
-        for name in &visible {
-            let prefix = format!("{name}/");
-            let (seen, wanted) = (found.range(prefix.clone()..), expected.range(prefix.clone()..));
-            let seen: Vec<_> = seen.take_while(|(path, _)| path.starts_with(&prefix)).collect();
-            let wanted: Vec<_> = wanted.take_while(|(path, _)| path.starts_with(&prefix)).collect();
-            assert_eq!(seen, wanted, "{name} is not whole");
-        }
-        in_the_middle += usize::from(!visible.is_empty() && visible.len() < packages(&whole.out()).len());
-        bench.generate([EXAMPLES, folder.to_str().unwrap()]).expect_code(0);
-        assert_eq!(tree(&bench.out()), expected);
-        assert!(!bench.out().join(".omninode").exists());
-    }
-    println!("{in_the_middle} of 12 kills fell into the middle of a run");
-}
-
-#[test]
-fn after_kill_9_in_the_middle_of_updates_no_file_is_torn_and_a_rerun_completes_the_tree() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut between = 0;
-    for _ in 0..6 {
-        let bench = Bench::new();
-        let folder = corpus(&bench, 40);
-        let files: String = (0..12).map(|file| format!("  - {{path: m/f{file}.py, template: f.py.j2}}\n")).collect();
-        bench.write("pack/pack.yaml", format!("name: own\nversion: '1'\ndescription: mine\nfiles:\n{files}"));
-        let version = |version: u32| bench.write("pack/f.py.j2", format!("VERSION = {version}\n").repeat(40));
-        let pack = bench.path("pack");
-        let arguments = [folder.as_os_str(), "--pack".as_ref(), pack.as_os_str()];
-        version(1);
-        bench.generate(arguments).expect_code(0);
-        // Two updates are killed, one after the other; the third may not take anything for a person's edit.
-        for killed in 2..4 {
-            version(killed);
-            let mut child = bench.command(arguments).stdout(std::process::Stdio::null()).spawn().unwrap();
-            std::thread::sleep(Duration::from_micros(random.u64(15_000..90_000)));
-            child.kill().unwrap();
-            child.wait().unwrap();
-            let mut seen = std::collections::BTreeSet::new();
-            for (path, content) in tree(&bench.out()).into_iter().filter(|(path, _)| path.ends_with(".py")) {
-                let text = String::from_utf8(content).unwrap();
-                let line = text.lines().next().unwrap().to_owned();
-                assert_eq!(text, format!("{line}\n").repeat(40), "{path} is torn");
-                seen.insert(line);
-            }
-            between += usize::from(seen.len() > 1);
-        }
-        version(4);
-        bench.generate(arguments).expect_code(0);
-        let fresh = Bench::new();
-        let command = fresh.command(arguments).output().unwrap();
-        assert!(command.status.success());
-        assert_eq!(tree(&bench.out()), tree(&fresh.out()));
-    }
-    println!("{between} of 12 kills fell into the middle of an update");
-}
+use crate::support::{Bench, Ended, corpus, packages, tree};
 
 #[test]
 fn an_interrupt_finishes_what_is_in_hand_names_the_rest_and_exits_with_130() {

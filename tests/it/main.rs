@@ -3,9 +3,11 @@
 
 mod config;
 mod crashes;
+mod disks;
 mod faults;
 mod generate;
 mod guide;
 mod inspect;
+mod kills;
 mod support;
 mod tidy;

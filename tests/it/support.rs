@@ -42,7 +42,9 @@ impl Bench {
 
     /// The program in the scratch folder, with an environment that says nothing to it.
     pub(crate) fn program(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_omninode"));
+        // Another build of it, such as the release binary, where the environment names one.
+        let binary = std::env::var_os("OMNINODE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_omninode").into());
+        let mut command = Command::new(binary);
         command.current_dir(self.folder.path()).env("NO_COLOR", "1");
         for name in VARIABLES {
             command.env_remove(name);

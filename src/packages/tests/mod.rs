@@ -1,3 +1,5 @@
+mod edits;
+
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;
@@ -209,4 +211,29 @@ fn two_sources_of_one_package_in_one_run_are_refused() {
     let other = Package { source: Arc::from("y.yaml"), ..package(&[("a.py", "3")]) };
     assert!(message(folder.inner.write(&other)).contains("x.yaml"));
     assert_eq!(bench.read("a.py"), "2");
+}
+
+#[test]
+fn a_folder_that_a_killed_run_made_and_left_empty_is_ours_and_one_of_a_person_is_not() {
+    let bench = Bench::new();
+    let target = bench.out.join("node_x");
+    let killed = |planned: &[(&str, &str)], folder: &str| {
+        let mut manifest = Manifest::read(&target).unwrap().unwrap();
+        manifest.pending = hashes(&package(planned));
+        fs::write(target.join(FILE_NAME), manifest.to_bytes()).unwrap();
+        fs::create_dir_all(target.join(folder)).unwrap();
+    };
+    bench.run(false, &[("a.py", "1"), ("swap", "1")]).unwrap();
+    // On the way from a file to a folder, and back again; and a folder that no later plan has.
+    fs::remove_file(target.join("swap")).unwrap();
+    killed(&[("a.py", "1"), ("swap/deep/in.py", "1"), ("new/deep/x.py", "1")], "swap/deep");
+    fs::create_dir_all(target.join("new/deep")).unwrap();
+    bench.run(false, &[("a.py", "1"), ("swap", "1")]).unwrap();
+    assert_eq!(bench.read("swap"), "1");
+    assert!(!target.join("new").exists());
+    fs::create_dir(target.join("mine")).unwrap();
+    let refused = message(bench.run(false, &[("a.py", "1"), ("mine", "1")]));
+    assert!(refused.contains("in the way"), "{refused}");
+    bench.run(false, &[("a.py", "2")]).unwrap();
+    assert!(target.join("mine").is_dir());
 }

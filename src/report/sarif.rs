@@ -7,9 +7,9 @@ use std::path::Path;
 use codegen::Diagnostic;
 use serde_json::{Value, json};
 
+use super::{Report, state_word};
 use crate::packages::State;
 use crate::packages::inspect::{Action, Inspected, Verdict};
-use crate::report::Report;
 use crate::summary::Status;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
@@ -41,7 +41,7 @@ const RULES: [(&str, &str, &str); 13] = [
 ];
 
 /// The log, with every result in the order of the report.
-pub fn log(report: &Report) -> Value {
+pub(super) fn log(report: &Report) -> Value {
     let rules: Vec<Value> = RULES
         .iter()
         .map(|(id, says, help)| {
@@ -104,7 +104,7 @@ fn differences(out: &str, package: &Inspected) -> Vec<Value> {
             (State::Edited, _) => "changed or added by a person where another content is planned",
             (State::Unknown, _) => "not generated: a run leaves it alone",
         };
-        result(crate::report::state_word(file.state), text, folder.join(&file.path), None)
+        result(state_word(file.state), text, folder.join(&file.path), None)
     });
     found.collect()
 }
