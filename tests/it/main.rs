@@ -4,5 +4,7 @@
 mod crashes;
 mod faults;
 mod generate;
+mod guide;
+mod metrics;
 mod support;
 mod tidy;
