@@ -156,7 +156,7 @@ impl MetricWriter {
     /// Writes the rows of some messages, acknowledges these, and counts. A message that was taken away meanwhile is
     /// counted by whoever has it now.
     async fn conclude(&mut self, batch: &Batch<Message>) {
-        let rows: Vec<Row> = batch.iter().flat_map(|envelope| rows_of(envelope)).cloned().collect();
+        let rows: Vec<Row> = batch.iter().flat_map(rows_of).cloned().collect();
         let fates = self.flush(&rows).await;
         let mut fates = fates.into_iter();
         for envelope in batch {
@@ -171,7 +171,7 @@ impl MetricWriter {
     /// How each row ended. What is refused is halved until the row that is at fault stands alone.
     async fn flush(&mut self, rows: &[Row]) -> Vec<Fate> {
         let mut fates = vec![Fate::Dropped; rows.len()];
-        let mut parts: Vec<Range<usize>> = vec![0..rows.len()];
+        let mut parts: Vec<Range<usize>> = std::iter::once(0..rows.len()).collect();
         while let Some(part) = parts.pop() {
             match self.write(&rows[part.clone()]).await {
                 Ok(()) => fates[part].fill(Fate::Stored),

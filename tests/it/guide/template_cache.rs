@@ -253,7 +253,7 @@ fn guide_49_no_change_of_a_file_on_a_real_disk_is_ever_missed() {
     with_real_packs(async |house, _| {
         let file = pack.join("a.py.j2");
         for round in 0..1_000 {
-            let text = format!("A = {:06}\n", round);
+            let text = format!("A = {round:06}\n");
             let modified = file.metadata().unwrap().modified().unwrap();
             match random.u32(0..4) {
                 0 => std::fs::write(&file, &text).unwrap(),
