@@ -182,7 +182,9 @@ impl StoredStats {
         let Some(age) = self.age_seconds else {
             return "No service is running, and no run has stored figures of the template cache.\n".to_owned();
         };
-        let age = humantime::format_duration(Duration::from_secs(age.max(0.0) as u64));
+        // The database's clock may have been set back meanwhile.
+        let age = Duration::try_from_secs_f64(age).unwrap_or_default().as_secs();
+        let age = humantime::format_duration(Duration::from_secs(age));
         let rate =
             self.hit_rate.map_or_else(|| "nothing was asked for".to_owned(), |rate| format!("{:.1} %", rate * 100.0));
         let mut text = format!(

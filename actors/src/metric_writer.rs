@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::kit::{self, Ack, Batch, BatchPolicy, DeadLetter, Edge, Envelope, Failure};
+use crate::kit::{self, Ack, Batch, BatchPolicy, DeadLetter, Edge, Envelope, Failure, progress};
 use crate::metric::Row;
 use crate::ports::{MetricStore, StoreError};
 use crate::retry::{Retry, Schedule};
@@ -160,7 +160,7 @@ impl MetricWriter {
     /// Writes the rows of some messages, acknowledges these, and counts. A message that was taken away meanwhile is
     /// counted by whoever has it now.
     async fn conclude(&mut self, batch: &Batch<Message>) {
-        let rows: Vec<Row> = batch.iter().flat_map(|envelope| rows_of(envelope)).cloned().collect();
+        let rows: Vec<Row> = batch.iter().flat_map(rows_of).cloned().collect();
         let fates = self.flush(&rows).await;
         let mut fates = fates.into_iter();
         for envelope in batch {
@@ -175,7 +175,7 @@ impl MetricWriter {
     /// How each row ended. What is refused is halved until the row that is at fault stands alone.
     async fn flush(&mut self, rows: &[Row]) -> Vec<Fate> {
         let mut fates = vec![Fate::Dropped; rows.len()];
-        let mut parts: Vec<Range<usize>> = vec![0..rows.len()];
+        let mut parts: Vec<Range<usize>> = std::iter::once(0..rows.len()).collect();
         while let Some(part) = parts.pop() {
             match self.write(&rows[part.clone()]).await {
                 Ok(()) => fates[part].fill(Fate::Stored),
@@ -200,6 +200,8 @@ impl MetricWriter {
         self.retry.reset();
         let mut panics = 0;
         loop {
+            // However long the store is away: only a try that does not end is stuck.
+            progress();
             let written = tokio::select! {
                 biased;
                 () = self.given_up.cancelled() => return Err(StoreError::Gone("the house has ended".to_owned())),

@@ -75,6 +75,9 @@ const COMMIT_BATCH_MAX: usize = 64;
 /// How long the metric writer may take for the rows that are left.
 const METRIC_GRACE: Duration = Duration::from_secs(5);
 
+/// How long the store may take over one try; it has limits of its own, below this.
+const METRIC_TRY_MAX: Duration = Duration::from_secs(60);
+
 /// How long a turn may still take after the grace period.
 const LAST_TURN: Duration = Duration::from_secs(1);
 
@@ -256,7 +259,8 @@ impl Leaves {
         let mut metric_writer = supervisor(config, ports);
         let (settings, seed) = (config.metric_writer, config.seed);
         let (metrics, counted, given_up) = (Arc::clone(&ports.metrics), Arc::clone(tally), rows_given_up.clone());
-        metric_writer.start("metric_writer", mailboxes.metric_writer.inbox(), few, move || {
+        let patient = few.turn_max(METRIC_TRY_MAX);
+        metric_writer.start("metric_writer", mailboxes.metric_writer.inbox(), patient, move || {
             MetricWriter::new(settings, Arc::clone(&metrics), Arc::clone(&counted), given_up.clone(), seed)
         });
         let rows = mailboxes.recorder(config, tally);

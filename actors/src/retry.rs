@@ -76,8 +76,8 @@ mod tests {
         };
         assert_eq!(delays(7), delays(7));
         let settled = delays(7).split_off(6);
-        let share = |from: u64, to: u64| {
-            let inside = |delay: &&Duration| (from..to).contains(&(delay.as_millis() as u64));
+        let share = |from: u128, to: u128| {
+            let inside = |delay: &&Duration| (from..to).contains(&delay.as_millis());
             settled.iter().filter(inside).count() as f64 / settled.len() as f64
         };
         for quarter in 0..4 {

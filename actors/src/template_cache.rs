@@ -20,7 +20,7 @@ use codegen::{Diagnostic, Pack, Templates};
 use tokio::time::Instant;
 
 use crate::event::{CacheUse, JobFailure};
-use crate::kit::{self, Batch, BatchPolicy, DeadLetter, Failure, Reply};
+use crate::kit::{self, Batch, BatchPolicy, DeadLetter, Failure, Reply, progress};
 use crate::metric::Row;
 use crate::metric_writer::Recorder;
 use crate::ports::{Clock, MANIFEST, PackText, Stamp, TemplateSource};
@@ -268,6 +268,8 @@ impl TemplateCache {
             if kept.entry(&name).is_some_and(|entry| entry.version.is_proved_by(stamp)) {
                 continue;
             }
+            // A turn answers many questions; only one file that does not come is stuck.
+            progress();
             let started = Instant::now();
             let text = match self.source.template(asked, &name).await {
                 Ok(text) => text,

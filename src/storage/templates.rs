@@ -1,7 +1,5 @@
 //! The table `template_cache_metadata`: figures of templates over all runs, added up report by report.
 
-use std::time::Duration;
-
 use actors::metric::{TemplateRow, milliseconds};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
@@ -25,12 +23,6 @@ pub struct StoredTemplate {
     pub last_accessed_at: Option<String>,
     /// Since the last report, by the database's clock.
     pub age_seconds: f64,
-}
-
-impl StoredTemplate {
-    pub fn age(&self) -> Duration {
-        Duration::try_from_secs_f64(self.age_seconds).unwrap_or_default()
-    }
 }
 
 /// Adds reports to the rows of their templates.
@@ -106,5 +98,81 @@ impl SqliteStore {
         let forgotten =
             forgotten.map_err(|error| format!("the figures of the template cache cannot be changed: {error}"))?;
         Ok(forgotten.rows_affected())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    use actors::metric::Row;
+    use actors::ports::{MetricStore as _, StoreError};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn report(id: u128, hits: u64, accessed: Option<u64>) -> Row {
+        Row::Template(TemplateRow {
+            id: Uuid::from_u128(id),
+            name: Arc::from("onex/node.py.j2"),
+            kind: "onex/py".to_owned(),
+            file: "embedded:onex/node.py.j2".to_owned(),
+            hash: format!("{id:064}"),
+            bytes: 12_345,
+            load_time: Duration::from_micros(1_500),
+            hits,
+            misses: 1,
+            last_accessed: accessed.map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at)),
+        })
+    }
+
+    async fn opened(folder: &tempfile::TempDir) -> SqliteStore {
+        SqliteStore::open(&format!("sqlite://{}/omninode.db", folder.path().display())).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn reports_of_all_processes_add_up_and_one_that_is_sent_again_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (opened(&folder).await, opened(&folder).await);
+        one.write(&[report(1, 10, Some(100)), report(2, 5, None)]).await.unwrap();
+        other.write(&[report(3, 7, Some(50))]).await.unwrap();
+        // Nobody knew how their commits ended.
+        one.write(&[report(1, 10, Some(100)), report(2, 5, None)]).await.unwrap();
+        other.write(&[report(3, 7, Some(50)), report(4, 1, None)]).await.unwrap();
+        let stored = one.templates().await.unwrap();
+        let [row] = stored.as_slice() else { panic!("{stored:?}") };
+        assert_eq!((row.cache_hits, row.cache_misses, row.access_count), (23, 4, 27));
+        assert_eq!((row.load_time_ms, row.size_bytes), (1.5, 12_345));
+        assert_eq!(row.file_hash, format!("{:064}", 4), "that of the newest report");
+        assert_eq!(row.last_accessed_at.as_deref(), Some("1970-01-01 00:01:40.000"));
+        assert!((-1.0..60.0).contains(&row.age_seconds));
+        assert_eq!(one.forget_templates(Some("onex/nosuch")).await, Ok(0));
+        assert_eq!(one.forget_templates(Some("onex/node.py.j2")).await, Ok(1));
+        assert_eq!(one.templates().await, Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn a_report_is_known_again_after_a_dozen_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(&folder).await;
+        for id in 1..=13 {
+            store.write(&[report(id, 1, None)]).await.unwrap();
+        }
+        store.write(&[report(1, 1, None)]).await.unwrap();
+        assert_eq!(store.templates().await.unwrap()[0].cache_hits, 13);
+    }
+
+    #[tokio::test]
+    async fn what_no_other_try_can_change_is_refused_and_the_rest_is_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(&folder).await;
+        let Row::Template(row) = report(1, 1, None) else { panic!("a template") };
+        let long = Row::Template(TemplateRow { kind: "x".repeat(51), ..row });
+        assert!(matches!(store.write(&[long]).await, Err(StoreError::Refused(reason)) if reason.contains("CHECK")));
+        sqlx::raw_sql("DROP TABLE template_cache_metadata").execute(store.pool()).await.unwrap();
+        assert!(matches!(store.write(&[report(2, 1, None)]).await, Err(StoreError::Refused(_))));
+        store.close().await;
+        assert!(matches!(store.write(&[report(3, 1, None)]).await, Err(StoreError::Down(_))));
     }
 }

@@ -209,7 +209,9 @@ fn two_first_runs_at_once_into_two_folders_share_one_database() {
         let ended = Ended::of(&child.wait_with_output().unwrap()).expect_code(0);
         assert_eq!(ended.stderr, "");
         let summary: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
-        assert_eq!((&summary["rows_stored"], &summary["rows_dropped"]), (&(30 * 7).into(), &0.into()));
+        // Seven rows a contract, and reports of the template cache.
+        assert!(summary["rows_stored"].as_u64().unwrap() > 30 * 7, "{summary}");
+        assert_eq!((&summary["rows_refused"], &summary["rows_dropped"]), (&0.into(), &0.into()));
     }
     assert_eq!(tree(&bench.path("one")), tree(&bench.path("two")));
     assert_eq!(tree(&bench.path("one")), tree(&bench.path("three")));

@@ -4,6 +4,7 @@
 //! with the reason. `./test guide` runs them all and prints the count.
 
 mod configuration;
+mod template_cache;
 mod variables;
 mod workers;
 
@@ -48,13 +49,6 @@ const NOT_YET: &[(u8, Missing)] = &[
     (15, All("`omninode serve` and the dashboard")),
     (16, All("`omninode doctor`, in the container")),
     (17, All("`omninode health`, in the container")),
-    // Template cache: begin.
-    (18, All("the template cache's limits")),
-    (35, All("`omninode cache stats`")),
-    (36, All("`omninode cache stats --per-template`")),
-    (37, All("`omninode cache warm`, `config set`")),
-    (49, All("`omninode cache invalidate`")),
-    // Template cache: end.
     (20, All("alert rules")),
     (21, All("alert channels")),
     (22, Part("the presets and their overrides are tested; the rotation itself comes with log files")),

@@ -9,5 +9,6 @@ mod generate;
 mod guide;
 mod inspect;
 mod kills;
+mod metrics;
 mod support;
 mod tidy;

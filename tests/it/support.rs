@@ -60,6 +60,13 @@ impl Bench {
         command
     }
 
+    /// Another command of the program than `generate`, in the scratch folder.
+    pub(crate) fn omninode<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_omninode"));
+        command.current_dir(self.folder.path()).env("DATABASE_URL", self.database()).env("NO_COLOR", "1");
+        Ended::of(&command.env_remove("LOG_LEVEL").args(arguments).output().unwrap())
+    }
+
     pub(crate) fn generate<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Ended {
         Ended::of(&self.command(arguments).output().unwrap())
     }
