@@ -229,7 +229,7 @@ fn action_word(action: Action) -> &'static str {
     }
 }
 
-/// `3 files written, 1 removed`
+/// `3 files to write, 1 of them edited, 1 to remove`
 fn tally<'f>(files: impl IntoIterator<Item = &'f FileLine>) -> String {
     let (mut written, mut removed, mut edited) = (0, 0, 0);
     for file in files.into_iter().filter(|file| file.path != manifest::FILE_NAME) {
@@ -240,8 +240,8 @@ fn tally<'f>(files: impl IntoIterator<Item = &'f FileLine>) -> String {
             Action::Leave => {}
         }
     }
-    let mut text = format!("{} written", count(written, "file"));
-    for (number, word) in [(edited, "of them edited"), (removed, "removed")] {
+    let mut text = format!("{} to write", count(written, "file"));
+    for (number, word) in [(edited, "of them edited"), (removed, "to remove")] {
         if number > 0 {
             let _ = write!(text, ", {number} {word}");
         }

@@ -119,13 +119,13 @@ fn a_dry_run_says_for_each_package_what_the_run_then_does() {
     let ended = run(&bench, &["--dry-run"]).expect_code(1);
     for line in [
         "new        node_sum_000_compute: 8 files",
-        "changed    node_sum_001_compute: 8 files written, 1 removed",
+        "changed    node_sum_001_compute: 8 files to write, 1 to remove",
         "  replace    a/long.txt",
         "  create     same.txt",
         "  remove     gone/deep/x.txt",
         "refused    node_sum_002_compute: files of it were edited\n  edited     dashes.txt\nchanged    node_sum_003_compute",
         "4 packages in",
-        "1 new, 2 changed, 0 unchanged, 1 refused; 23 files written, 2 removed; nothing was written",
+        "1 new, 2 changed, 0 unchanged, 1 refused; 23 files to write, 2 to remove; nothing was written",
     ] {
         assert!(ended.stdout.contains(line), "`{line}` is missing in\n{}", ended.stdout);
     }
@@ -141,7 +141,7 @@ fn a_dry_run_says_for_each_package_what_the_run_then_does() {
         assert_eq!((&planned["package"], writing as u64), (&done["package"], done["files_written"].as_u64().unwrap()));
     }
     let after = run(&bench, &["--dry-run"]).expect_code(0);
-    assert!(after.stdout.contains("0 new, 0 changed, 4 unchanged; 0 files written; nothing"), "{}", after.stdout);
+    assert!(after.stdout.contains("0 new, 0 changed, 4 unchanged; 0 files to write; nothing"), "{}", after.stdout);
 }
 
 /// Applies a patch to a copy of the output folder, and gives back the tree.

@@ -144,16 +144,31 @@ fn two_runs_cannot_write_to_one_folder() {
 fn an_update_that_was_killed_twice_still_knows_its_own_files() {
     let bench = Bench::new();
     let target = bench.out.join("node_x");
-    bench.run(false, &[("a.py", "1"), ("b.py", "1")]).unwrap();
-    // Killed after it had replaced one file by version 2; the next one, to version 3, right after its journal.
+    bench.run(false, &[("0.py", "1"), ("a.py", "1"), ("b.py", "1")]).unwrap();
+    // Killed after it had replaced one file by version 2.
     let mut manifest = Manifest::read(&target).unwrap().unwrap();
-    manifest.pending = hashes(&package(&[("a.py", "2"), ("b.py", "2"), ("new.py", "2")]));
-    for path in ["a.py", "new.py"] {
+    manifest.pending = hashes(&package(&[("0.py", "1"), ("a.py", "1"), ("b.py", "2"), ("new.py", "2")]));
+    fs::write(target.join(FILE_NAME), manifest.to_bytes()).unwrap();
+    for path in ["b.py", "new.py"] {
         fs::write(target.join(path), "2").unwrap();
     }
-    keep_pending(&mut manifest, &target);
-    manifest.pending = hashes(&package(&[("a.py", "3"), ("b.py", "3")]));
-    fs::write(target.join(FILE_NAME), manifest.to_bytes()).unwrap();
+    // The next one, to version 3, ends right after its journal: its first file is not as it was compared.
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _guard = runtime.enter();
+        let folder = OutputFolder::open(&bench.out, false).unwrap();
+        let planned = package(&[("a.py", "3"), ("b.py", "3")]);
+        let comparison = compare(&planned, &target).unwrap();
+        fs::write(target.join("0.py"), "saved").unwrap();
+        let manifest = comparison.manifest.clone().unwrap();
+        folder.inner.update(&planned, &comparison, manifest, &target).unwrap_err();
+        fs::write(target.join("0.py"), "1").unwrap();
+    }
+    assert_eq!(
+        (bench.read("a.py"), bench.read("b.py")),
+        ("1".to_owned(), "2".to_owned()),
+        "the test stops it too late"
+    );
     bench.run(false, &[("a.py", "3"), ("b.py", "3")]).unwrap();
     assert_eq!((bench.read("a.py"), bench.read("b.py")), ("3".to_owned(), "3".to_owned()));
     assert!(!target.join("new.py").exists(), "what only the first kill left behind is ours to remove");
