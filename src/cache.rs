@@ -14,6 +14,7 @@ use actors::kit::{
     AskError, Mailbox, MailboxLimits, Observer, Placement, RestartPolicy, Silent, Supervisor, WhenFull, ask,
 };
 use actors::metric_writer::{Recorder, Tally};
+use actors::ports::MetricStore as _;
 use actors::template_cache::{Config, Message, TemplateCache, UnknownTemplate, Warmed};
 use clap::{Args, Subcommand};
 use codegen::Diagnostic;
@@ -23,7 +24,7 @@ use tokio::runtime::Handle;
 use crate::app::{colour, say};
 use crate::clock::SystemClock;
 use crate::packs::Packs;
-use crate::storage::{self, StoredTemplate};
+use crate::storage::{self, SqliteStore, StoredTemplate};
 use crate::summary::{Format, count, size};
 use crate::{diagnostics, intake};
 
@@ -101,6 +102,20 @@ fn json(report: &impl Serialize) -> String {
     serde_json::to_string_pretty(report).unwrap_or_default() + "\n"
 }
 
+async fn stored(store: Option<&SqliteStore>) -> Result<Vec<StoredTemplate>, String> {
+    match store {
+        Some(store) => store.templates().await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// A store that is closed leaves one file behind, not three.
+async fn close(store: Option<SqliteStore>) {
+    if let Some(store) = store {
+        store.close().await;
+    }
+}
+
 /// What `cache stats` knows without a service.
 #[derive(Debug, Serialize)]
 struct StoredStats {
@@ -141,10 +156,9 @@ struct TemplateLine {
 }
 
 async fn stats(url: &str, per_template: bool, config: &Config, format: Format) -> Result<(String, u8), String> {
-    let stored = match storage::open_existing(url).await? {
-        Some(store) => store.templates().await?,
-        None => Vec::new(),
-    };
+    let store = storage::open_existing(url).await?;
+    let stored = stored(store.as_ref()).await?;
+    close(store).await;
     let stats = StoredStats::new(stored, per_template, config);
     let text = match format {
         Format::Human => stats.to_text(),
@@ -247,10 +261,7 @@ struct Invalidated {
 
 async fn invalidate(url: &str, name: Option<&str>, format: Format) -> Result<(String, u8), String> {
     let store = storage::open_existing(url).await?;
-    let stored = match &store {
-        Some(store) => store.templates().await?,
-        None => Vec::new(),
-    };
+    let stored = stored(store.as_ref()).await?;
     let embedded: Vec<String> = Packs::embedded_templates().collect();
     let known: Vec<&str> =
         stored.iter().map(|template| &*template.template_name).chain(embedded.iter().map(String::as_str)).collect();
@@ -262,6 +273,7 @@ async fn invalidate(url: &str, name: Option<&str>, format: Format) -> Result<(St
         Some(store) => store.forget_templates(name).await?,
         None => 0,
     };
+    close(store).await;
     let text = match format {
         Format::Json => json(&Invalidated { service: false, figures_dropped }),
         Format::Human => format!(
