@@ -82,7 +82,7 @@ fn in_place(snapshot: &Snapshot, hits: u32) -> Result<f64> {
 fn job(bench: &Bench) -> Result<f64> {
     let count = bench.corpus.originals.len();
     let contracts = bench.contracts(count)?;
-    let (factory, out) = (Factory::load()?, bench.fresh("jobs")?);
+    let (factory, out) = (Factory::load()?, bench.fresh()?);
     let started = Instant::now();
     for number in 0..count {
         factory.generate(&Corpus::place(&contracts, number), &out)?;

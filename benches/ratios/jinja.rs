@@ -35,14 +35,14 @@ pub(crate) fn bench(bench: &Bench) -> Result<Section> {
     let contracts = bench.contracts(count)?;
     let factory = Factory::load()?;
     let plans = plans(&factory, &contracts, count)?;
-    let dump = bench.path("plans.jsonl");
+    let dump = bench.fresh()?.join("plans.jsonl");
     write_plans(&factory, &plans, &dump)?;
     let mut peer = Peer::start(Path::new(&python), &dump)?;
 
     let rounds = bench.effort.pick(3, 9);
     let peer_cell = std::cell::RefCell::new(&mut peer);
     let theirs = |order: &str| -> Result<[f64; 1]> {
-        let out = bench.fresh("jinja")?;
+        let out = bench.fresh()?;
         let seconds = peer_cell.borrow_mut().round(&format!("{order} {}", out.display()))?;
         Ok([seconds / count as f64])
     };
@@ -100,7 +100,7 @@ fn render(factory: &Factory, plans: &[(PathBuf, Plan)]) -> Result<f64> {
 }
 
 fn whole(bench: &Bench, factory: &Factory, contracts: &Path, count: usize) -> Result<f64> {
-    let out = bench.fresh("jinja")?;
+    let out = bench.fresh()?;
     let started = Instant::now();
     for number in 0..count {
         factory.generate(&Corpus::place(contracts, number), &out)?;

@@ -12,8 +12,9 @@ mod meter;
 mod process;
 mod restart;
 
+use std::cell::Cell;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -35,6 +36,9 @@ struct Cli {
     /// A folder of further contracts, where it is there.
     #[arg(long, value_name = "DIR", default_value = "../shared/contracts")]
     contracts: PathBuf,
+    /// Where files are written: on a file system of a real disk, with some 12 GB free (1 GB for a quick look).
+    #[arg(long, value_name = "DIR", default_value = env!("CARGO_TARGET_TMPDIR"))]
+    folder: PathBuf,
     /// What cargo says to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -69,29 +73,25 @@ impl Name {
 struct Bench {
     effort: Effort,
     corpus: Corpus,
-    /// Everything that is written goes here, on one file system.
+    /// Everything that is written goes here, on one file system. Nothing is removed before the end: ext4 passes over the
+    /// places of files that were removed in the last minute, one by one, so that the next round would pay for it.
     folder: PathBuf,
+    folders: Cell<usize>,
 }
 
 impl Bench {
-    fn path(&self, inside: &str) -> PathBuf {
-        self.folder.join(inside)
-    }
-
-    /// An empty folder; what was in it is removed, and synced away, so that nobody else pays for it.
-    fn fresh(&self, inside: &str) -> Result<PathBuf> {
-        let folder = self.path(inside);
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        fs::create_dir_all(&folder)?;
+    /// A new folder; what was written before is synced first, so that nobody else pays for it.
+    fn fresh(&self) -> Result<PathBuf> {
+        self.folders.set(self.folders.get() + 1);
+        let folder = self.folder.join(self.folders.get().to_string());
+        fs::create_dir(&folder)?;
         bare::sync(&folder)?;
         Ok(folder)
     }
 
     /// A folder with so many contracts; made once.
     fn contracts(&self, count: usize) -> Result<PathBuf> {
-        let folder = self.path(&format!("contracts-{count}"));
+        let folder = self.folder.join(format!("contracts-{count}"));
         if !folder.exists() {
             self.corpus.write(count, &folder)?;
         }
@@ -107,22 +107,26 @@ fn main() -> Result<()> {
         _ => {}
     }
     let cli = Cli::parse();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
-    }
+    let folder = cli.folder.join(format!("bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let bench = Bench { effort: Effort { quick: cli.quick }, corpus: Corpus::load(&cli.contracts)?, folder };
+    let (effort, corpus) = (Effort { quick: cli.quick }, Corpus::load(&cli.contracts)?);
+    let bench = Bench { effort, corpus, folder: fs::canonicalize(folder)?, folders: Cell::new(0) };
     println!("{}", machine::describe(&bench.folder, cli.quick));
-    let names = if cli.names.is_empty() { Name::value_variants() } else { &cli.names };
+    let ended = run(&bench, &cli.names);
+    eprintln!("removing what was written ...");
+    fs::remove_dir_all(&bench.folder)?;
+    ended
+}
+
+fn run(bench: &Bench, names: &[Name]) -> Result<()> {
+    let names = if names.is_empty() { Name::value_variants() } else { names };
     for name in names {
         let title = name.to_possible_value().map(|name| name.get_name().to_owned()).unwrap_or_default();
         eprintln!("{title} ...");
         let started = Instant::now();
-        let section = name.run(&bench)?;
+        let section = name.run(bench)?;
         println!("\n## {title}\n\n{section}");
         eprintln!("{title}: {:.0} s", started.elapsed().as_secs_f64());
     }
-    fs::remove_dir_all(&bench.folder)?;
     Ok(())
 }

@@ -146,7 +146,7 @@ impl fmt::Display for Row {
         let figures = |series: &Series| spread(series, |figure| shown(self.unit, figure));
         let (peer, theirs) =
             self.peer.as_ref().map_or_else(Default::default, |(name, series)| (&**name, figures(series)));
-        let ratio = self.ratio().map(|ratio| spread(&ratio, |ratio| format!("{ratio:.2}"))).unwrap_or_default();
+        let ratio = self.ratio().map(|ratio| spread(&ratio, factor)).unwrap_or_default();
         let goal = match &self.goal {
             Some(goal) if goal.met => format!("{}: met", goal.said),
             Some(goal) => format!("{}: **missed**", goal.said),
@@ -154,6 +154,11 @@ impl fmt::Display for Row {
         };
         write!(f, "| {} | {} | {peer} | {theirs} | {ratio} | {goal} |", self.case, figures(&self.ours))
     }
+}
+
+/// A ratio; a small one with the figures that count.
+fn factor(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
 }
 
 /// `median (least to most)`.
