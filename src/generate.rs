@@ -223,7 +223,7 @@ struct Desk {
 
 impl Desk {
     fn new(total: usize, format: Format) -> Self {
-        Self { progress: Progress::new(total, format == Format::Human), collector: Collector::default() }
+        Self { progress: Progress::new(total, format == Format::Human), collector: Collector::new(format) }
     }
 
     fn take(&mut self, outcome: &Outcome) {
