@@ -237,7 +237,7 @@ struct Desk {
 impl Desk {
     fn new(total: usize, outcomes: mpsc::Receiver<Outcome>, format: Format) -> Self {
         let progress = Progress::new(total, format == Format::Human);
-        Self { total, outcomes, progress, collector: Collector::default() }
+        Self { total, outcomes, progress, collector: Collector::new(format == Format::Json) }
     }
 
     /// Until every contract has its end, or the run is to end early.

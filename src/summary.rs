@@ -10,13 +10,20 @@ use serde::Serialize;
 
 use crate::observer::Incidents;
 
-/// Collects outcomes. Keeps a number for each measurement (8 bytes x 7 a node), not the outcomes themselves.
-#[derive(Debug, Default)]
+/// Collects outcomes. Keeps a number for each measurement (8 bytes x 7 a node) and not the outcomes themselves; a line for
+/// each package only where it will be printed.
+#[derive(Debug)]
 pub struct Collector {
-    packages: Vec<PackageLine>,
+    /// Absent where nobody will see them.
+    packages: Option<Vec<PackageLine>>,
+    nodes: u64,
+    files: u64,
+    files_written: u64,
+    bytes: u64,
     failures: Vec<FailureLine>,
-    phases: BTreeMap<Phase, Vec<Duration>>,
-    queue_waits: Vec<Duration>,
+    /// Nanoseconds.
+    phases: BTreeMap<Phase, Vec<u64>>,
+    queue_waits: Vec<u64>,
     cache_hits: u64,
     cache_misses: u64,
 }
@@ -94,6 +101,7 @@ pub struct Summary {
     pub unfinished: Vec<String>,
     /// Contracts that an interrupted run did not begin.
     pub not_begun: u64,
+    /// Empty unless the summary was made for `--format json`.
     pub packages: Vec<PackageLine>,
     pub failures: Vec<FailureLine>,
 }
@@ -112,22 +120,43 @@ pub struct Run {
 }
 
 impl Collector {
+    /// `lists_packages`: the summary has a line for each package.
+    pub fn new(lists_packages: bool) -> Self {
+        Self {
+            packages: lists_packages.then(Vec::new),
+            nodes: 0,
+            files: 0,
+            files_written: 0,
+            bytes: 0,
+            failures: Vec::new(),
+            phases: BTreeMap::new(),
+            queue_waits: Vec::new(),
+            cache_hits: 0,
+            cache_misses: 0,
+        }
+    }
+
     pub fn add(&mut self, outcome: &Outcome) {
         self.cache_hits += u64::from(outcome.cache.hits);
         self.cache_misses += u64::from(outcome.cache.misses);
-        self.queue_waits.push(outcome.timings.queue_wait);
+        self.queue_waits.push(nanoseconds(outcome.timings.queue_wait));
         match &outcome.result {
             Ok(written) => {
                 for (phase, duration) in phases(&outcome.timings) {
-                    self.phases.entry(phase).or_default().push(duration);
+                    self.phases.entry(phase).or_default().push(nanoseconds(duration));
                 }
-                self.packages.push(PackageLine {
+                self.nodes += 1;
+                self.files += u64::from(written.files);
+                self.files_written += u64::from(written.files_written);
+                self.bytes += written.bytes;
+                let line = || PackageLine {
                     package: outcome.package.clone().unwrap_or_default(),
                     source: outcome.source.to_string(),
                     files: written.files,
                     files_written: written.files_written,
                     bytes: written.bytes,
-                });
+                };
+                self.packages.iter_mut().for_each(|packages| packages.push(line()));
             }
             Err(failure) => self.fail(&outcome.source, failure.clone()),
         }
@@ -144,7 +173,7 @@ impl Collector {
 
     /// Contracts with an outcome.
     pub fn ended(&self) -> usize {
-        self.packages.len() + self.failures.len()
+        usize::try_from(self.nodes).unwrap_or(usize::MAX) + self.failures.len()
     }
 
     pub fn has_failures(&self) -> bool {
@@ -152,7 +181,8 @@ impl Collector {
     }
 
     pub fn summary(mut self, run: Run) -> Summary {
-        self.packages.sort_by(|a, b| a.package.cmp(&b.package));
+        let mut packages = self.packages.unwrap_or_default();
+        packages.sort_by(|a, b| a.package.cmp(&b.package));
         self.failures.sort_by(|a, b| a.source.cmp(&b.source));
         let mut failures_by_cause = BTreeMap::new();
         for failure in &self.failures {
@@ -163,10 +193,10 @@ impl Collector {
             status: run.status,
             duration_ms: milliseconds(run.duration),
             workers: run.workers,
-            nodes: self.packages.len() as u64,
-            files: self.packages.iter().map(|line| u64::from(line.files)).sum(),
-            files_written: self.packages.iter().map(|line| u64::from(line.files_written)).sum(),
-            bytes: self.packages.iter().map(|line| line.bytes).sum(),
+            nodes: self.nodes,
+            files: self.files,
+            files_written: self.files_written,
+            bytes: self.bytes,
             phases: self.phases.into_iter().map(|(phase, times)| (phase.as_str(), percentiles(times))).collect(),
             queue_wait: percentiles(self.queue_waits),
             cache_hit_rate: (asked > 0).then(|| self.cache_hits as f64 / asked as f64),
@@ -177,7 +207,7 @@ impl Collector {
             rows_dropped: run.rows_dropped,
             unfinished: run.unfinished,
             not_begun: run.not_begun,
-            packages: self.packages,
+            packages,
             failures: self.failures,
         }
     }
@@ -194,12 +224,16 @@ fn phases(timings: &Timings) -> [(Phase, Duration); 6] {
     ]
 }
 
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Nearest rank: the smallest value that at least p percent of the values do not exceed.
-fn percentiles(mut times: Vec<Duration>) -> Percentiles {
+fn percentiles(mut times: Vec<u64>) -> Percentiles {
     times.sort_unstable();
     let rank = |percent: usize| {
         let rank = (times.len() * percent).div_ceil(100).max(1);
-        times.get(rank - 1).copied().map_or(0.0, milliseconds)
+        times.get(rank - 1).copied().map_or(0.0, |time| milliseconds(Duration::from_nanos(time)))
     };
     Percentiles { p50_ms: rank(50), p95_ms: rank(95) }
 }
@@ -297,9 +331,9 @@ mod tests {
 
     #[test]
     fn percentiles_are_values_that_were_measured() {
-        let times = (1..=100).rev().map(Duration::from_millis).collect();
+        let times = (1..=100).rev().map(|milliseconds| milliseconds * 1_000_000).collect();
         assert_eq!(percentiles(times), Percentiles { p50_ms: 50.0, p95_ms: 95.0 });
-        assert_eq!(percentiles(vec![Duration::from_millis(7)]), Percentiles { p50_ms: 7.0, p95_ms: 7.0 });
+        assert_eq!(percentiles(vec![7_000_000]), Percentiles { p50_ms: 7.0, p95_ms: 7.0 });
         assert_eq!(percentiles(Vec::new()), Percentiles::default());
     }
 }

@@ -16,8 +16,8 @@ use super::templates;
 /// In order. Each file is guarded by its own version row.
 const MIGRATIONS: &[(i64, &str)] = &[(6, include_str!("../../migrations/sqlite/0006_phase7_schema_enhancements.sql"))];
 
-/// Rows of one statement: 1,000 rows of 10 values stay below SQLite's 32,766 parameters.
-const STATEMENT_ROWS_MAX: usize = 1_000;
+/// Rows of one statement. A prepared statement takes memory for each of its values, and more rows gain nothing.
+const STATEMENT_ROWS_MAX: usize = 100;
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -184,7 +184,7 @@ async fn insert_phases(connection: &mut SqliteConnection, rows: &[&PhaseRow]) ->
             .push_bind_unseparated(unix_seconds(row.created_at))
             .push_unseparated(", 'unixepoch')");
     });
-    insert.push(" ON CONFLICT (id) DO NOTHING").build().execute(connection).await.map(drop)
+    finish(insert, rows.len(), connection).await
 }
 
 async fn insert_events(connection: &mut SqliteConnection, rows: &[&EventRow]) -> sqlx::Result<()> {
@@ -210,7 +210,14 @@ async fn insert_events(connection: &mut SqliteConnection, rows: &[&EventRow]) ->
             .push_bind_unseparated(unix_seconds(row.created_at))
             .push_unseparated(", 'unixepoch')");
     });
-    insert.push(" ON CONFLICT (id) DO NOTHING").build().execute(connection).await.map(drop)
+    finish(insert, rows.len(), connection).await
+}
+
+/// Only the full statement, whose text is always the same, stays prepared: each other length would be one more.
+async fn finish(mut insert: QueryBuilder<Sqlite>, rows: usize, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let keep = rows == STATEMENT_ROWS_MAX;
+    let insert = insert.push(" ON CONFLICT (id) DO NOTHING").build().persistent(keep);
+    insert.execute(connection).await.map(drop)
 }
 
 pub(super) fn unix_seconds(at: SystemTime) -> f64 {

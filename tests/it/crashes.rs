@@ -125,7 +125,7 @@ fn a_job_over_its_time_is_stopped_and_the_others_go_through() {
 #[test]
 fn a_panic_is_a_line_in_the_summary_not_the_end_of_the_program() {
     // What a user sees of a restart: the summary names actor and cause.
-    let mut collector = Collector::default();
+    let mut collector = Collector::new(false);
     collector.fail("x", actors::event::JobFailure { cause: "crash", diagnostics: Vec::new() });
     let incidents = omninode::observer::Incidents {
         restarts: vec![omninode::observer::Restart {
