@@ -148,7 +148,10 @@ impl Generator {
                 let help = "check the pack's files and the disk they are on, then run again";
                 Err(JobFailure::new("template", Diagnostic::new(&*job.pack, None, message).help(help)).into())
             }
-            Err(AskError::Closed | AskError::Unanswered) => Err(Stop::Broken(Failure::Stranded("the template cache"))),
+            Err(AskError::Closed) => Err(Stop::Broken(Failure::Stranded("the template cache"))),
+            Err(AskError::Unanswered) => {
+                Err(Stop::Broken(Failure::Broken("got no answer from the template cache".to_owned())))
+            }
         }
     }
 

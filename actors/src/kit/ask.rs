@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use super::actor::Message;
 use super::edge::{Edge, SendError};
 
-/// Where the answer goes. Handlers see `&Message`, so answering takes the slot out of the shared message; after a
+/// Where the answer goes, the first one that is given: an answer from an actor that was taken for stuck meanwhile counts
+/// too, since a question changes nothing. Handlers see `&Message`, so answering takes the slot out of the shared message; after a
 /// failure the next incarnation finds it still there unless it was used.
 #[derive(Debug)]
 pub struct Reply<T>(Mutex<Option<oneshot::Sender<T>>>);

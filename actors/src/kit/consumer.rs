@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::actor::{BatchPolicy, Message};
 use super::envelope::Envelope;
 use super::mailbox::Core;
-use super::slots::Handout;
+use super::slots::{Handout, Slots};
 
 /// A receiving end that incarnations join.
 pub struct Inbox<M: Message>(Arc<Core<M>>);
@@ -31,9 +31,9 @@ impl<M: Message> Inbox<M> {
         self.0.close();
     }
 
-    /// Takes everything back from a consumer that is stuck; what it still does counts for nothing.
-    pub(super) fn oust(&self, consumer: usize, reason: &str) {
-        self.0.oust(consumer, reason);
+    /// Takes everything back from a consumer, if it is still `stuck`; what it does later counts for nothing.
+    pub(super) fn oust(&self, consumer: usize, reason: &str, stuck: impl FnOnce() -> bool) -> bool {
+        self.0.oust(consumer, reason, stuck)
     }
 
     pub fn join(&self) -> Consumer<M> {
@@ -97,32 +97,79 @@ impl<M: Message> Consumer<M> {
     }
 
     fn take(&self, permits: usize, batch: &mut Vec<Envelope<M>>) -> Taken {
-        let now = Instant::now();
+        let taken = self.take_from(&mut self.core.lock(), permits, Instant::now(), batch);
+        self.core.make_room(taken.room);
+        if taken.wakes {
+            self.core.changed.notify_one();
+        }
+        taken.what
+    }
+
+    fn take_from(&self, slots: &mut Slots<M>, permits: usize, now: Instant, batch: &mut Vec<Envelope<M>>) -> Taking {
         let before = batch.len();
-        let (mut room, mut alone) = (0, false);
-        let (over, more) = {
-            let mut slots = self.core.lock();
-            while batch.len() < permits && !alone {
-                let Some((handout, from_queue)) = slots.take(self.id, now) else { break };
-                room += usize::from(from_queue);
-                alone = handout.alone;
-                batch.push(self.envelope(handout, now));
-            }
-            (slots.is_drained() || slots.is_ousted(self.id), slots.depth() > 0)
+        let mut alone = false;
+        while batch.len() < permits && !alone {
+            let Some(handout) = slots.take(self.id, now) else { break };
+            alone = handout.alone;
+            batch.push(self.envelope(handout, now));
+        }
+        let (took, waits) = (batch.len() > before, slots.depth() > 0);
+        let what = match (took, alone, waits) {
+            (true, true, _) => Taken::Alone,
+            (true, false, _) => Taken::Some,
+            _ if slots.is_drained() || slots.is_ousted(self.id) => Taken::Over,
+            (false, _, true) => Taken::Blocked,
+            (false, _, false) => Taken::Nothing,
         };
-        if room > 0 {
-            self.core.room.add_permits(room);
+        Taking { what, room: slots.room_to_give(), wakes: took && waits && slots.consumers() > 1 }
+    }
+
+    /// Ends a turn and begins the next, under one lock: acknowledges `done` (what the actor acknowledged itself is
+    /// settled already) and, given a policy, takes a batch if there is one now.
+    pub(super) fn turn_over(
+        &self,
+        policy: Option<BatchPolicy>,
+        done: &mut Vec<Envelope<M>>,
+        batch: &mut Vec<Envelope<M>>,
+    ) -> Next {
+        done.retain_mut(|envelope| !std::mem::replace(envelope.settled.get_mut(), true));
+        if done.is_empty() && policy.is_none() {
+            return Next::Nothing;
         }
-        if batch.len() > before {
-            if more {
-                self.core.changed.notify_one();
+        let now = Instant::now();
+        // Seldom any: an empty one allocates nothing.
+        let mut refused = Vec::new();
+        let (taking, ended) = {
+            let mut slots = self.core.lock();
+            for (at, envelope) in done.iter().enumerate() {
+                if !slots.settle(envelope.slot, envelope.delivery) {
+                    refused.push(at);
+                }
             }
-            return if alone { Taken::Alone } else { Taken::Some };
+            let taking = policy.map(|policy| {
+                let taking = self.take_from(&mut slots, policy.messages_max.max(1), now, batch);
+                if !batch.is_empty() {
+                    slots.begin(self.id);
+                }
+                taking
+            });
+            (taking, !done.is_empty() && slots.is_drained())
+        };
+        if ended {
+            self.core.changed.notify_waiters();
         }
-        match (over, more) {
-            (true, _) => Taken::Over,
-            (false, true) => Taken::Blocked,
-            (false, false) => Taken::Nothing,
+        for (at, envelope) in done.drain(..).enumerate() {
+            self.core.report(&envelope, !refused.contains(&at), now);
+        }
+        let Some(taking) = taking else { return Next::Nothing };
+        self.core.make_room(taking.room);
+        if taking.wakes {
+            self.core.changed.notify_one();
+        }
+        match taking.what {
+            Taken::Some | Taken::Alone => Next::Batch,
+            Taken::Over => Next::Over,
+            Taken::Nothing | Taken::Blocked => Next::Nothing,
         }
     }
 
@@ -172,6 +219,25 @@ impl<M: Message> Drop for Consumer<M> {
     fn drop(&mut self) {
         self.core.lock().leave(self.id);
     }
+}
+
+/// What the next turn is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// One with the batch that was taken; it has begun.
+    Batch,
+    /// Nothing is there now.
+    Nothing,
+    /// Nothing will come any more.
+    Over,
+}
+
+struct Taking {
+    what: Taken,
+    /// Places for senders.
+    room: usize,
+    /// Another consumer has something to do.
+    wakes: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -65,7 +65,8 @@ impl<M: Message> Edge<M> {
     }
 
     /// Waits for room as [`Edge::send`] does, and keeps it: what is put there is accepted whatever happens meanwhile. A
-    /// drain waits for places that are not filled yet.
+    /// drain waits for places that are not filled yet, so reserve last and fill at once. A refusal on a `Drop` edge is
+    /// not counted: whoever asked still has the message.
     ///
     /// # Errors
     /// The mailbox is closed, or full on a `Drop` edge.
@@ -121,8 +122,7 @@ impl<M: Message> Place<M> {
         }
     }
 
-    /// Passes work on: acknowledges what it was made from and puts `message` in, as one step that nothing can come
-    /// between. Where the acknowledgement is refused (the envelope was taken away meanwhile, and somebody else has it
+    /// Passes work on: acknowledges what it was made from and puts `message` in, with no await between the two. Where the acknowledgement is refused (the envelope was taken away meanwhile, and somebody else has it
     /// now) the message is dropped: a late result counts for nothing.
     pub fn hand_over<F: Message>(self, from: &Envelope<F>, message: M) -> Ack {
         let acknowledged = from.ack();

@@ -1,4 +1,5 @@
-//! The actix side of an actor: it runs the turns as a future of its context, and answers control messages meanwhile.
+//! The actix side of an actor: it runs the turns as a future of its context. What is wanted of it (stop, pause) it reads
+//! between turns; the one thing that must reach it in the middle of a turn comes by the actix mailbox.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -12,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::actor::{Actor, BatchPolicy, DeadLetter, Failure, Message};
-use super::consumer::Consumer;
+use super::consumer::{Consumer, Next};
 use super::envelope::Envelope;
 use super::observer::RestartCause;
 use super::pulse::{Pulse, watched};
@@ -22,32 +23,34 @@ use super::pulse::{Pulse, watched};
 pub(super) enum Exit {
     /// Its mailbox is closed and empty.
     Drained,
-    /// It was told to stop, or is stranded; what it held was released.
+    /// It was told to stop; what it held was released.
     Stopped,
+    /// A neighbour that it needs takes no more messages; what it held was released.
+    Stranded,
     Broken(RestartCause),
 }
 
-/// What is wanted of an actor: the only message that an actix mailbox carries, the latest one counts.
+/// What is wanted of an actor and of its later incarnations: a state, the latest one counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     /// End after the turn in hand.
     pub(super) stop: bool,
     /// Take no more messages; the end of the mailbox is heeded all the same.
     pub(super) paused: bool,
-    /// End now, in the middle of the turn: it is stuck, and somebody else has its messages.
-    pub(super) ousted: bool,
 }
 
-impl actix::Message for Wanted {
+/// End now, in the middle of the turn: it is stuck, and somebody else has its messages.
+struct Ousted;
+
+impl actix::Message for Ousted {
     type Result = ();
 }
 
-type Turns = Box<dyn FnOnce(watch::Receiver<Wanted>) -> LocalBoxFuture<'static, ()> + Send>;
+type Turns = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()> + Send>;
 
 /// One incarnation.
 pub(super) struct Host {
     turns: Option<Turns>,
-    wanted: watch::Sender<Wanted>,
 }
 
 impl Host {
@@ -56,11 +59,11 @@ impl Host {
     pub(super) fn new<A: Actor>(
         consumer: Consumer<A::Message>,
         build: Arc<dyn Fn() -> A + Send + Sync>,
-        wanted: Wanted,
+        wanted: watch::Receiver<Wanted>,
         pulse: Arc<Pulse>,
         exit: oneshot::Sender<Exit>,
     ) -> Self {
-        let turns: Turns = Box::new(move |wanted| {
+        let turns: Turns = Box::new(move || {
             let turns = async move {
                 let end = watched(Arc::clone(&pulse), take_turns(consumer, build, wanted, &pulse)).await;
                 // The supervisor may be gone: then nobody asks.
@@ -68,7 +71,7 @@ impl Host {
             };
             turns.boxed_local()
         });
-        Self { turns: Some(turns), wanted: watch::Sender::new(wanted) }
+        Self { turns: Some(turns) }
     }
 }
 
@@ -77,20 +80,23 @@ impl actix::Actor for Host {
 
     fn started(&mut self, context: &mut Self::Context) {
         let Some(turns) = self.turns.take() else { return context.stop() };
-        let turns = actix::fut::wrap_future::<_, Self>(turns(self.wanted.subscribe()));
+        let turns = actix::fut::wrap_future::<_, Self>(turns());
         context.spawn(turns.map(|(), _, context| context.stop()));
     }
 }
 
-impl actix::Handler<Wanted> for Host {
+impl actix::Handler<Ousted> for Host {
     type Result = ();
 
-    fn handle(&mut self, wanted: Wanted, context: &mut Self::Context) {
-        self.wanted.send_replace(wanted);
-        if wanted.ousted {
-            context.terminate();
-        }
+    fn handle(&mut self, _: Ousted, context: &mut Self::Context) {
+        context.terminate();
     }
+}
+
+/// Ends an actor that is stuck, as soon as its thread comes round to it.
+#[expect(clippy::disallowed_methods, reason = "control, and only control, travels in the actix mailbox")]
+pub(super) fn oust(address: &actix::Addr<Host>) {
+    address.do_send(Ousted);
 }
 
 /// Builds the actor and lets it take turns until its mailbox is drained, it is stopped, or it breaks.
@@ -100,31 +106,33 @@ async fn take_turns<A: Actor>(
     mut wanted: watch::Receiver<Wanted>,
     pulse: &Pulse,
 ) -> Exit {
+    pulse.beat();
     let built = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let actor = build();
         (actor.batch_policy(), Ticks::new(actor.tick_every()), actor)
     }));
+    pulse.rest();
     let (policy, mut ticks, mut actor) = match built {
         Ok(built) => built,
         Err(panic) => return Exit::Broken(panicked(&*panic)),
     };
-    let mut batch = Vec::with_capacity(policy.messages_max.clamp(1, 1024));
+    let permits = policy.messages_max.clamp(1, 1024);
+    let (mut done, mut batch) = (Vec::with_capacity(permits), Vec::with_capacity(permits));
     let end = loop {
-        let turn = match next(&consumer, policy, &mut wanted, &mut ticks, &mut batch).await {
-            Next::Stop => break Exit::Stopped,
-            Next::Drained => match AssertUnwindSafe(actor.drained()).catch_unwind().await {
+        let next = next(&consumer, policy, &mut wanted, &ticks, &mut done, &mut batch).await;
+        pulse.beat();
+        let turn = match next {
+            Todo::Stop => break Exit::Stopped,
+            Todo::Drained => match AssertUnwindSafe(actor.drained()).catch_unwind().await {
                 Ok(()) => break Exit::Drained,
                 Err(panic) => break Exit::Broken(panicked(&*panic)),
             },
-            Next::Tick => {
-                pulse.beat();
-                ended(AssertUnwindSafe(actor.tick()).catch_unwind().await).map(|()| false)
+            Todo::Tick => {
+                let ticked = ended(AssertUnwindSafe(actor.tick()).catch_unwind().await);
+                ticks.restart();
+                ticked.map(|()| false)
             }
-            Next::Batch => {
-                consumer.begin();
-                pulse.beat();
-                take_turn(&mut actor, &batch).await
-            }
+            Todo::Batch => take_turn(&mut actor, &batch).await,
         };
         pulse.rest();
         match turn {
@@ -132,7 +140,7 @@ async fn take_turns<A: Actor>(
             Ok(false) => {}
             Err(Broken::Stranded) => {
                 consumer.release(&mut batch);
-                break Exit::Stopped;
+                break Exit::Stranded;
             }
             Err(Broken::Because(cause)) => {
                 consumer.blame(&cause.to_string());
@@ -140,11 +148,9 @@ async fn take_turns<A: Actor>(
                 break Exit::Broken(cause);
             }
         }
-        for envelope in batch.drain(..) {
-            // What the actor acknowledged itself is settled; the second word changes nothing.
-            let _ = envelope.ack();
-        }
+        std::mem::swap(&mut batch, &mut done);
     };
+    pulse.beat();
     // A panic while its state is dropped is the last thing it does; everything it held has gone back.
     match std::panic::catch_unwind(AssertUnwindSafe(|| drop(actor))) {
         Ok(()) => end,
@@ -152,7 +158,7 @@ async fn take_turns<A: Actor>(
     }
 }
 
-/// When the next tick is due.
+/// When the next tick is due: so long after the last one ended.
 struct Ticks(Option<(Duration, Instant)>);
 
 impl Ticks {
@@ -160,15 +166,8 @@ impl Ticks {
         Self(every.map(|every| (every, Instant::now() + every)))
     }
 
-    /// Whether a tick is due now; if so, sets the time of the next.
-    fn take(&mut self) -> bool {
-        let Some((every, due)) = &mut self.0 else { return false };
-        let now = Instant::now();
-        let taken = now >= *due;
-        if taken {
-            *due = now + *every;
-        }
-        taken
+    fn are_due(&self) -> bool {
+        self.0.is_some_and(|(_, due)| Instant::now() >= due)
     }
 
     /// Resolves when a tick is due.
@@ -178,32 +177,46 @@ impl Ticks {
             None => std::future::pending().await,
         }
     }
+
+    fn restart(&mut self) {
+        if let Some((every, due)) = &mut self.0 {
+            *due = Instant::now() + *every;
+        }
+    }
 }
 
 /// What an actor does next.
-enum Next {
+enum Todo {
     Batch,
     Tick,
     Drained,
     Stop,
 }
 
-/// Waits for the next batch or tick, heeding what is wanted meanwhile. What was taken but not begun when that changed, or
-/// when a tick is due, is released.
+/// Acknowledges what is done and waits for the next batch or tick, heeding what is wanted meanwhile. A batch comes with
+/// its turn begun. What was taken but not begun when what is wanted changed is released; a tick that comes due while a
+/// batch is gathered waits for its turn.
 async fn next<M: Message>(
     consumer: &Consumer<M>,
     policy: BatchPolicy,
     wanted: &mut watch::Receiver<Wanted>,
-    ticks: &mut Ticks,
+    ticks: &Ticks,
+    done: &mut Vec<Envelope<M>>,
     batch: &mut Vec<Envelope<M>>,
-) -> Next {
+) -> Todo {
+    // A mailbox that never runs empty must leave room for others on this thread.
+    tokio::task::consume_budget().await;
     loop {
         let now = *wanted.borrow_and_update();
-        if now.stop {
-            return Next::Stop;
-        }
-        if ticks.take() {
-            return Next::Tick;
+        let ticks_are_due = ticks.are_due();
+        // Most often there is something: then nobody needs to be told of changes.
+        let takes = !now.stop && !now.paused && !ticks_are_due && policy.linger.is_zero();
+        match consumer.turn_over(takes.then_some(policy), done, batch) {
+            Next::Batch => return Todo::Batch,
+            Next::Over => return over(consumer),
+            Next::Nothing if now.stop => return Todo::Stop,
+            Next::Nothing if ticks_are_due => return Todo::Tick,
+            Next::Nothing => {}
         }
         let receive = async {
             if now.paused {
@@ -211,18 +224,29 @@ async fn next<M: Message>(
             }
             consumer.receive(policy, batch).await
         };
-        tokio::select! {
+        let received = tokio::select! {
             biased;
-            Ok(()) = wanted.changed() => {}
-            received = receive => return match received {
-                true => Next::Batch,
-                false if consumer.is_ousted() => Next::Stop,
-                false => Next::Drained,
-            },
-            () = ticks.due() => {}
+            Ok(()) = wanted.changed() => None,
+            received = receive => Some(received),
+            () = ticks.due() => None,
+        };
+        match received {
+            Some(true) => {}
+            Some(false) => return over(consumer),
+            None if batch.is_empty() => continue,
+            None if ticks.are_due() && *wanted.borrow() == now => {}
+            None => {
+                consumer.release(batch);
+                continue;
+            }
         }
-        consumer.release(batch);
+        consumer.begin();
+        return Todo::Batch;
     }
+}
+
+fn over<M: Message>(consumer: &Consumer<M>) -> Todo {
+    if consumer.is_ousted() { Todo::Stop } else { Todo::Drained }
 }
 
 /// Why a turn ended without an end.
@@ -255,14 +279,8 @@ fn ended<T>(turn: std::thread::Result<Result<T, Failure>>) -> Result<T, Broken> 
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> RestartCause {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> RestartCause {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     RestartCause::Panicked(text.unwrap_or_else(|| "a panic without a text".to_owned()))
-}
-
-/// Tells an actor what is wanted. Only changes are told, so that its actix mailbox stays as good as empty.
-#[expect(clippy::disallowed_methods, reason = "control, and only control, travels in the actix mailbox")]
-pub(super) fn tell(address: &actix::Addr<Host>, wanted: Wanted) {
-    address.do_send(wanted);
 }

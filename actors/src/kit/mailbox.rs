@@ -17,7 +17,8 @@ use super::slots::{Fate, Slots};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MailboxLimits {
-    /// Messages that may wait. Those in hand are bounded by the consumers' permits.
+    /// Messages that may wait for their first delivery. Those in hand, or back from there, are bounded by the consumers'
+    /// permits.
     pub capacity: usize,
     /// After so many failures of its own a message is a dead letter.
     pub attempts_max: u32,
@@ -114,20 +115,30 @@ impl<M: Message> Core<M> {
         if ended {
             self.changed.notify_waiters();
         }
+        self.report(envelope, accepted, Instant::now());
+        if accepted { Ack::Accepted } else { Ack::Refused }
+    }
+
+    /// Tells the observer of an acknowledgement.
+    pub(super) fn report(&self, envelope: &Envelope<M>, accepted: bool, now: Instant) {
         if !accepted {
             self.observer.refused_ack(self.name, envelope.message.kind());
-            return Ack::Refused;
-        }
-        if !envelope.is_dead() {
+        } else if !envelope.is_dead() {
             self.observer.handled(&Handled {
                 mailbox: self.name,
                 kind: envelope.message.kind(),
                 queue_wait: envelope.queue_wait(),
-                handling: envelope.taken_at.elapsed(),
+                handling: now.duration_since(envelope.taken_at),
                 attempt: envelope.attempt,
             });
         }
-        Ack::Accepted
+    }
+
+    /// Gives places back to senders.
+    pub(super) fn make_room(&self, places: usize) {
+        if places > 0 {
+            self.room.add_permits(places);
+        }
     }
 
     pub(super) fn give_back(&self, envelope: &Envelope<M>) {
@@ -142,18 +153,21 @@ impl<M: Message> Core<M> {
         self.wake(closed);
     }
 
-    /// Takes everything back from a consumer that is stuck, as its failure, and hands it nothing any more.
-    pub(super) fn oust(&self, consumer: usize, reason: &str) {
+    /// Takes everything back from a consumer that is stuck, as its failure, and hands it nothing any more. Not where it
+    /// is not `stuck` any more, asked under the lock: what it has in hand by then belongs to a turn of its own.
+    pub(super) fn oust(&self, consumer: usize, reason: &str, stuck: impl FnOnce() -> bool) -> bool {
         let (fates, closed) = {
             let mut slots = self.lock();
+            if !stuck() {
+                return false;
+            }
             (slots.oust(consumer, Arc::from(reason), Instant::now()), slots.closed)
         };
         for (message, fate) in fates {
             self.tell(&message, fate);
             self.wake(closed);
         }
-        // It may have come to its end just now, and be waiting: it must look again.
-        self.changed.notify_waiters();
+        true
     }
 
     fn tell(&self, message: &M, fate: Fate) {
@@ -194,7 +208,7 @@ impl<M: Message> Mailbox<M> {
         Self(Arc::new(Core {
             name,
             room: Semaphore::new(limits.capacity.clamp(1, Semaphore::MAX_PERMITS)),
-            slots: Mutex::new(Slots::new(limits.attempts_max)),
+            slots: Mutex::new(Slots::new(limits.capacity, limits.attempts_max)),
             changed: Notify::new(),
             closing: CancellationToken::new(),
             observer,

@@ -104,6 +104,8 @@ pub(super) struct Slots<M> {
     attempts_max: u32,
     queue: VecDeque<Item<M>>,
     returned: BTreeMap<u64, Item<M>>,
+    /// Dead letters that nobody could bury: named at the end of a drain.
+    unburied: Vec<Item<M>>,
     slots: Vec<Option<Slot<M>>>,
     free: Vec<usize>,
     holders: Vec<Holder>,
@@ -111,22 +113,29 @@ pub(super) struct Slots<M> {
     delivery: u64,
     /// Places that a sender holds for a message to come.
     reserved: usize,
+    /// Places that came free and were not given back to senders yet.
+    room: usize,
+    /// So many are given back at once.
+    share: usize,
     pub closed: bool,
     pub totals: Totals,
 }
 
 impl<M> Slots<M> {
-    pub(super) fn new(attempts_max: u32) -> Self {
+    pub(super) fn new(capacity: usize, attempts_max: u32) -> Self {
         Self {
             attempts_max: attempts_max.max(1),
             queue: VecDeque::new(),
             returned: BTreeMap::new(),
+            unburied: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
             holders: Vec::new(),
             holders_free: Vec::new(),
             delivery: 0,
             reserved: 0,
+            room: 0,
+            share: (capacity / 8).max(1),
             closed: false,
             totals: Totals::default(),
         }
@@ -223,18 +232,21 @@ impl<M> Slots<M> {
         self.holders[consumer].ousted
     }
 
-    /// Hands out the next message, where this consumer may have one now. The flag says whether it left the queue (and
-    /// so made room for a sender).
-    pub(super) fn take(&mut self, consumer: usize, now: Instant) -> Option<(Handout<M>, bool)> {
+    /// Hands out the next message, where this consumer may have one now.
+    pub(super) fn take(&mut self, consumer: usize, now: Instant) -> Option<Handout<M>> {
         let holder = &self.holders[consumer];
         if holder.ousted || holder.holds_suspect {
             return None;
         }
-        let (item, from_queue) = match self.returned.first_key_value() {
+        let item = match self.returned.first_key_value() {
             // A suspect goes to empty hands only, and any idle consumer will do.
             Some((_, item)) if item.alone && holder.in_hand > 0 => return None,
-            Some((&sequence, _)) => (self.returned.remove(&sequence)?, false),
-            None => (self.queue.pop_front()?, true),
+            Some((&sequence, _)) => self.returned.remove(&sequence)?,
+            None => {
+                let item = self.queue.pop_front()?;
+                self.room += 1;
+                item
+            }
         };
         self.delivery += 1;
         let slot = self.free.pop().unwrap_or(self.slots.len());
@@ -261,7 +273,7 @@ impl<M> Slots<M> {
         if holder.in_hand == 1 {
             *holder = Holder { in_hand: 1, holds_suspect: suspect, ..Holder::default() };
         }
-        Some((handout, from_queue))
+        Some(handout)
     }
 
     /// Acknowledges; false where the slot is not this delivery's any more.
@@ -293,6 +305,7 @@ impl<M> Slots<M> {
         }
         if held.item.dead {
             self.totals.buried += 1;
+            self.unburied.push(held.item);
             return Fate::Unburied;
         }
         self.charge(held, alone, reason, now)
@@ -334,6 +347,18 @@ impl<M> Slots<M> {
         }
     }
 
+    /// The free places to give back to senders now: an eighth of the mailbox at once, so that a full one does not wake a
+    /// sender for each message; all of them when nothing waits.
+    pub(super) fn room_to_give(&mut self) -> usize {
+        let gives = self.room >= self.share || self.depth() == 0;
+        if gives { std::mem::take(&mut self.room) } else { 0 }
+    }
+
+    /// Incarnations at the mailbox.
+    pub(super) fn consumers(&self) -> usize {
+        self.holders.len() - self.holders_free.len()
+    }
+
     /// Waiting, not in hand.
     pub(super) fn depth(&self) -> usize {
         self.queue.len() + self.returned.len()
@@ -350,7 +375,8 @@ impl<M> Slots<M> {
 
     /// Everything not done, in order of acceptance: message, attempt, whether it is in hand.
     pub(super) fn leftovers(&self) -> Vec<(u64, Arc<M>, u32, bool)> {
-        let waiting = self.queue.iter().chain(self.returned.values()).map(|item| (item, false));
+        let waiting = self.queue.iter().chain(self.returned.values()).chain(&self.unburied);
+        let waiting = waiting.map(|item| (item, false));
         let held = self.slots.iter().flatten().map(|slot| (&slot.item, true));
         let mut all: Vec<_> = waiting
             .chain(held)
@@ -378,7 +404,7 @@ mod tests {
     }
 
     fn filled(count: u64) -> Slots<u64> {
-        let mut slots = Slots::new(3);
+        let mut slots = Slots::new(64, 3);
         (0..count).for_each(|number| slots.push(number, now()).unwrap());
         slots
     }
@@ -387,10 +413,10 @@ mod tests {
     fn a_second_acknowledgement_and_one_after_the_return_are_refused() {
         let mut slots = filled(1);
         let consumer = slots.join();
-        let (first, _) = slots.take(consumer, now()).unwrap();
+        let first = slots.take(consumer, now()).unwrap();
         slots.begin(consumer);
         assert!(matches!(slots.give_back(first.slot, first.delivery, now()), Fate::Returned { attempt: 2 }));
-        let (second, _) = slots.take(consumer, now()).unwrap();
+        let second = slots.take(consumer, now()).unwrap();
         assert_eq!(second.slot, first.slot, "the slot is used again, under another delivery number");
         assert!(!slots.settle(first.slot, first.delivery));
         assert!(slots.settle(second.slot, second.delivery));
@@ -402,8 +428,8 @@ mod tests {
     fn suspects_come_first_in_order_and_alone() {
         let mut slots = filled(5);
         let (one, two) = (slots.join(), slots.join());
-        let held: Vec<_> = (0..3).map(|_| slots.take(one, now()).unwrap().0).collect();
-        let (other, _) = slots.take(two, now()).unwrap();
+        let held: Vec<_> = (0..3).map(|_| slots.take(one, now()).unwrap()).collect();
+        let other = slots.take(two, now()).unwrap();
         slots.begin(one);
         for handout in &held {
             slots.give_back(handout.slot, handout.delivery, now());
@@ -411,21 +437,21 @@ mod tests {
         assert!(slots.take(two, now()).is_none(), "hands that are not empty get no suspect, and nothing overtakes it");
         slots.settle(other.slot, other.delivery);
         for expected in 0..3 {
-            let (handout, _) = slots.take(two, now()).unwrap();
+            let handout = slots.take(two, now()).unwrap();
             assert_eq!((handout.sequence, handout.attempt, handout.alone), (expected, 1, true), "nobody was charged");
             slots.settle(handout.slot, handout.delivery);
         }
-        assert_eq!(slots.take(two, now()).unwrap().0.sequence, 4);
+        assert_eq!(slots.take(two, now()).unwrap().sequence, 4);
     }
 
     #[test]
     fn what_was_not_begun_comes_back_without_blame_and_in_company() {
         let mut slots = filled(2);
         let (one, two) = (slots.join(), slots.join());
-        for (handout, _) in [slots.take(one, now()).unwrap(), slots.take(one, now()).unwrap()] {
+        for handout in [slots.take(one, now()).unwrap(), slots.take(one, now()).unwrap()] {
             assert!(matches!(slots.give_back(handout.slot, handout.delivery, now()), Fate::Released));
         }
-        let again = [slots.take(two, now()).unwrap().0, slots.take(two, now()).unwrap().0];
+        let again = [slots.take(two, now()).unwrap(), slots.take(two, now()).unwrap()];
         assert_eq!(
             again.map(|handout| (handout.sequence, handout.attempt, handout.alone)),
             [(0, 1, false), (1, 1, false)]
@@ -450,7 +476,7 @@ mod tests {
                     }
                     3..6 => {
                         let (id, held) = &mut consumers[at];
-                        if let Some((handout, _)) = slots.take(*id, now()) {
+                        if let Some(handout) = slots.take(*id, now()) {
                             assert!(!handout.alone || held.is_empty());
                             held.push(handout);
                         }

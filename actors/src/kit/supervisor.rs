@@ -2,18 +2,20 @@
 //! often.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::Actor as _;
 use actix_rt::Arbiter;
+use futures_util::FutureExt as _;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::actor::Actor;
 use super::consumer::Inbox;
-use super::host::{Exit, Host, Wanted, tell};
+use super::host::{Exit, Host, Wanted, oust, panicked};
 use super::observer::{Observer, RestartCause};
 use super::pulse::Pulse;
 use super::restart::{RestartBudget, RestartPolicy};
@@ -73,7 +75,15 @@ impl Supervisor {
             escalated: self.escalated.clone(),
             abandoned: Vec::new(),
         };
-        self.children.push(actix_rt::spawn(charge.keep_alive(inbox, policy, Arc::new(build))));
+        let (name, escalated, closes) = (charge.name.clone(), charge.escalated.clone(), inbox.clone());
+        let supervision = AssertUnwindSafe(charge.keep_alive(inbox, policy, Arc::new(build))).catch_unwind();
+        self.children.push(actix_rt::spawn(async move {
+            // Only a panic of the observer, or of what starts threads, ends a supervision like this.
+            if let Err(panic) = supervision.await {
+                closes.close();
+                escalated.send_replace(Some(Escalation { actor: name, cause: panicked(&*panic) }));
+            }
+        }));
     }
 
     /// Resolves when a child has been given up.
@@ -100,15 +110,10 @@ impl Supervisor {
 
     /// Resolves when every child has ended: drained, stopped or given up.
     pub async fn ended(&mut self) {
-        for child in &mut self.children {
-            if child.is_finished() {
-                continue;
-            }
-            if let Err(error) = child.await {
-                // Only a panic of the observer, or of what starts threads, can end a supervising task like this.
-                let cause = RestartCause::Panicked(error.to_string());
-                self.escalated.send_replace(Some(Escalation { actor: "supervisor".to_owned(), cause }));
-            }
+        while let Some(child) = self.children.last_mut() {
+            // A supervision catches its own panics.
+            let _ = child.await;
+            self.children.pop();
         }
     }
 }
@@ -135,11 +140,19 @@ impl Charge {
         let mut budget = RestartBudget::new(policy);
         let mut home: Option<Arbiter> = None;
         loop {
-            let pulse = Arc::new(Pulse::new());
-            let cause = match self.live(&inbox, Arc::clone(&build), &pulse, policy.turn_max, &mut home).await {
+            let pulse = Arc::new(Pulse::new(policy.turn_max));
+            let cause = match self.live(&inbox, Arc::clone(&build), &pulse, &mut home).await {
                 Exit::Drained | Exit::Stopped => break,
+                Exit::Stranded => {
+                    // Nobody may wait for room in a mailbox that nobody empties.
+                    inbox.close();
+                    break;
+                }
                 Exit::Broken(cause) => cause,
             };
+            if self.wanted.borrow().stop {
+                break;
+            }
             // What fails now and then and works in between is held in bounds by its messages' attempts.
             if pulse.worked() {
                 budget.recover();
@@ -155,9 +168,12 @@ impl Charge {
                 break;
             };
             self.observer.restarted(&self.name, &cause, delay);
-            let stopped = self.wanted.wait_for(|wanted| wanted.stop);
-            if tokio::time::timeout(delay, stopped).await.is_ok() {
-                break;
+            // A timer of no time at all would still take its tick of a millisecond.
+            if delay > Duration::ZERO {
+                let stopped = self.wanted.wait_for(|wanted| wanted.stop);
+                if matches!(tokio::time::timeout(delay, stopped).await, Ok(Ok(_))) {
+                    break;
+                }
             }
         }
         if let Some(arbiter) = home {
@@ -171,14 +187,12 @@ impl Charge {
         inbox: &Inbox<A::Message>,
         build: Arc<dyn Fn() -> A + Send + Sync>,
         pulse: &Arc<Pulse>,
-        turn_max: Option<Duration>,
         home: &mut Option<Arbiter>,
     ) -> Exit {
         let (sender, mut ended) = oneshot::channel();
-        let wanted = *self.wanted.borrow_and_update();
         let consumer = inbox.join();
         let id = consumer.id();
-        let host = Host::new(consumer, build, wanted, Arc::clone(pulse), sender);
+        let host = Host::new(consumer, build, self.wanted.clone(), Arc::clone(pulse), sender);
         let address = match self.placement {
             Placement::Single => host.start(),
             Placement::Threads => match lodge(home) {
@@ -186,21 +200,19 @@ impl Charge {
                 Err(error) => return Exit::Broken(RestartCause::Failed(format!("no thread for it: {error}"))),
             },
         };
-        let stuck = pulse.stuck(turn_max);
-        tokio::pin!(stuck);
-        loop {
+        let cause = loop {
             // In order: a simulation repeats itself to the letter.
-            tokio::select! {
+            let (seen, cause) = tokio::select! {
                 biased;
                 exit = &mut ended => return exit.unwrap_or(Exit::Broken(RestartCause::Killed)),
-                Ok(()) = self.wanted.changed() => tell(&address, *self.wanted.borrow_and_update()),
-                () = &mut stuck => break,
+                stuck = pulse.stuck() => stuck,
+            };
+            if inbox.oust(id, &cause.to_string(), || pulse.is_still(seen)) {
+                break cause;
             }
-        }
+        };
         // Nothing can end a thread that does not come back: it is left to itself, without its messages.
-        let cause = RestartCause::Stuck(turn_max.unwrap_or_default());
-        inbox.oust(id, &cause.to_string());
-        tell(&address, Wanted { stop: true, ousted: true, ..Wanted::default() });
+        oust(&address);
         if let Some(arbiter) = home.take() {
             arbiter.stop();
             self.abandoned.push(arbiter);

@@ -88,9 +88,10 @@ impl State {
 
     fn take(&mut self, at: usize, now: Instant) -> bool {
         let waits_returned = self.slots.returned.keys().next().copied();
-        let Some((handout, from_queue)) = self.slots.take(self.hands[at].consumer, now) else { return false };
+        let Some(handout) = self.slots.take(self.hands[at].consumer, now) else { return false };
         self.check(waits_returned.is_none_or(|first| first == handout.sequence), "what came back is first in line");
-        self.check(from_queue == waits_returned.is_none(), "only what leaves the queue makes room");
+        let room = self.slots.room_to_give();
+        self.check(room == usize::from(waits_returned.is_none()), "only what leaves the queue makes room");
         let charges = self.charges[usize::from(*handout.message)];
         self.check(handout.attempt == (charges + 1).min(ATTEMPTS_MAX), "an attempt is charged for failing alone only");
         self.check(handout.dead == (charges >= ATTEMPTS_MAX), "out of attempts it is dead, and not before");
@@ -139,7 +140,7 @@ impl Model for Protocol {
     type Action = Step;
 
     fn init_states(&self) -> Vec<State> {
-        let mut slots = Slots::new(ATTEMPTS_MAX);
+        let mut slots = Slots::new(usize::from(self.messages), ATTEMPTS_MAX);
         let hands = (0..2).map(|_| Hand { consumer: slots.join(), held: Vec::new(), begun: false }).collect();
         let count = usize::from(self.messages);
         vec![State {
