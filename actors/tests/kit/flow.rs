@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::kit::{
-    Actor, AskError, Batch, BatchPolicy, Edge, Failure, Handled, Mailbox, MailboxLimits, Observer, Placement,
-    RestartPolicy, Silent, Supervisor, WhenFull, ask,
+    Actor, AskError, Batch, BatchPolicy, DeadLetter, Edge, Failure, Handled, Mailbox, MailboxLimits, Observer,
+    Placement, RestartPolicy, Silent, Supervisor, WhenFull, ask,
 };
 
 use crate::house::{LIMITS, Plan, Work, house, quietly, single, threads};
@@ -219,42 +219,143 @@ fn a_message_that_was_taken_but_not_begun_is_not_charged() {
 }
 
 /// Counts its messages and ticks.
-struct Ticking(Arc<Mutex<(u64, u64)>>);
+struct Ticking {
+    counts: Arc<Mutex<(u64, u64)>>,
+    policy: BatchPolicy,
+    tick: Duration,
+}
 
 impl Actor for Ticking {
     type Message = Work;
+    fn batch_policy(&self) -> BatchPolicy {
+        self.policy
+    }
     fn tick_every(&self) -> Option<Duration> {
         Some(Duration::from_secs(1))
     }
     async fn tick(&mut self) -> Result<(), Failure> {
-        self.0.lock().unwrap().1 += 1;
+        tokio::time::sleep(self.tick).await;
+        self.counts.lock().unwrap().1 += 1;
         Ok(())
     }
     async fn handle(&mut self, batch: &Batch<Work>) -> Result<(), Failure> {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        self.0.lock().unwrap().0 += batch.len() as u64;
+        self.counts.lock().unwrap().0 += batch.len() as u64;
         Ok(())
     }
+}
+
+/// Some quiet seconds, then this many messages: handled, and ticks before and after.
+async fn ticking(policy: BatchPolicy, tick: Duration, messages: u64) -> (u64, u64, u64) {
+    let counts = Arc::new(Mutex::new((0, 0)));
+    let mailbox = Mailbox::new("ticking", LIMITS, Arc::new(Silent));
+    let mut supervisor = Supervisor::new(Placement::Single, Arc::new(Silent), 1);
+    let counted = Arc::clone(&counts);
+    supervisor.start("ticking", mailbox.inbox(), RestartPolicy::per_minute(1), move || Ticking {
+        counts: Arc::clone(&counted),
+        policy,
+        tick,
+    });
+    tokio::time::sleep(Duration::from_millis(5_500)).await;
+    let quiet = counts.lock().unwrap().1;
+    let edge = mailbox.edge(WhenFull::Wait);
+    for number in 0..messages {
+        edge.send(Work::Number(number)).await.unwrap();
+    }
+    // One more than a second later, so that a batch is gathered over ticks.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    mailbox.close();
+    tokio::time::timeout(Duration::from_secs(600), supervisor.ended()).await.expect("ticks hold up no drain");
+    let (handled, ticks) = *counts.lock().unwrap();
+    (handled, quiet, ticks - quiet)
 }
 
 #[test]
 fn ticks_come_on_time_with_and_without_messages_to_handle() {
     single(async {
-        let counts = Arc::new(Mutex::new((0, 0)));
-        let mailbox = Mailbox::new("ticking", LIMITS, Arc::new(Silent));
+        let (handled, quiet, busy) = ticking(BatchPolicy::ONE, Duration::ZERO, 50).await;
+        assert_eq!((handled, quiet, busy), (50, 5, 5), "five seconds of quiet and five of work, with a tick in each");
+    });
+}
+
+#[test]
+fn a_tick_that_takes_longer_than_its_interval_starves_no_message() {
+    single(async {
+        let (handled, ..) = ticking(BatchPolicy::ONE, Duration::from_secs(3), 50).await;
+        assert_eq!(handled, 50);
+    });
+}
+
+#[test]
+fn a_batch_that_is_gathered_for_longer_than_a_tick_is_handled_before_it() {
+    single(async {
+        let policy = BatchPolicy { messages_max: 8, linger: Duration::from_millis(1_500) };
+        let (handled, _, ticks) = ticking(policy, Duration::ZERO, 3).await;
+        assert_eq!(handled, 3);
+        assert!(ticks >= 4, "{ticks} ticks");
+    });
+}
+
+#[test]
+fn stop_and_pause_are_heeded_between_turns_that_never_wait() {
+    for stops in [true, false] {
+        threads(async move {
+            // Its turns block the thread, and messages never run out.
+            let mut house = house(&Plan::default(), |_, _| {
+                std::thread::sleep(Duration::from_micros(200));
+                Ok(())
+            });
+            let edge = house.mailbox.edge(WhenFull::Wait);
+            let sender = tokio::spawn(async move { while edge.send(Work::Number(0)).await.is_ok() {} });
+            while house.log.done().len() < 100 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            if stops {
+                house.supervisor.stop();
+                tokio::time::timeout(Duration::from_secs(10), house.supervisor.ended()).await.expect("it stops");
+            } else {
+                house.supervisor.pause(true);
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                let done = house.log.done().len();
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                assert_eq!(house.log.done().len(), done, "it takes nothing while it is paused");
+                house.supervisor.stop();
+            }
+            house.mailbox.close();
+            sender.await.unwrap();
+        });
+    }
+}
+
+/// Has no neighbour any more; and cannot bury.
+struct Forlorn;
+
+impl Actor for Forlorn {
+    type Message = Work;
+    async fn handle(&mut self, batch: &Batch<Work>) -> Result<(), Failure> {
+        match *batch[0] {
+            Work::Number(0) => Err(Failure::Broken("zero".to_owned())),
+            _ => Err(Failure::Stranded("the neighbour")),
+        }
+    }
+    async fn bury(&mut self, _: DeadLetter<'_, Work>) -> Result<(), Failure> {
+        Err(Failure::Broken("no grave".to_owned()))
+    }
+}
+
+#[test]
+fn a_dead_letter_that_cannot_be_buried_is_named_and_an_actor_without_its_neighbour_closes_its_mailbox() {
+    single(async {
+        let mailbox = Mailbox::new("forlorn", MailboxLimits { capacity: 8, attempts_max: 1 }, Arc::new(Silent));
         let mut supervisor = Supervisor::new(Placement::Single, Arc::new(Silent), 1);
-        let counted = Arc::clone(&counts);
-        supervisor
-            .start("ticking", mailbox.inbox(), RestartPolicy::per_minute(1), move || Ticking(Arc::clone(&counted)));
-        tokio::time::sleep(Duration::from_millis(5_500)).await;
-        assert_eq!(*counts.lock().unwrap(), (0, 5));
+        supervisor.start("forlorn", mailbox.inbox(), RestartPolicy::per_minute(9), || Forlorn);
         let edge = mailbox.edge(WhenFull::Wait);
-        for number in 0..50 {
+        for number in 0..2 {
             edge.send(Work::Number(number)).await.unwrap();
         }
-        mailbox.close();
-        supervisor.ended().await;
-        let (handled, ticks) = *counts.lock().unwrap();
-        assert_eq!((handled, ticks), (50, 10), "five seconds of work, with a tick in each");
+        tokio::time::timeout(Duration::from_secs(60), supervisor.ended()).await.expect("it ends");
+        assert!(edge.send(Work::Number(2)).await.is_err(), "nobody waits for room that never comes");
+        let left: Vec<_> = mailbox.leftovers().into_iter().map(|left| left.subject).collect();
+        assert_eq!(left, ["Number(0)", "Number(1)"]);
     });
 }

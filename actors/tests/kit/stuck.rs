@@ -1,6 +1,6 @@
 //! Actors that hang: their messages go to the next incarnation, and whatever they still do counts for nothing.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -114,19 +114,25 @@ impl House {
     }
 }
 
+/// Opened by a test when it has seen enough.
+static GATE: AtomicBool = AtomicBool::new(false);
+
 #[test]
 fn from_an_actor_that_blocks_its_thread_the_message_is_taken_and_the_late_acknowledgement_is_refused() {
     threads(async {
-        let limit = Duration::from_millis(80);
-        let mut house = house(Placement::Threads, limit, |number, attempt| match (number, attempt) {
-            (1, 1) => Then::Blocks(Duration::from_millis(400)),
-            _ => Then::Done,
+        let limit = Duration::from_millis(100);
+        let mut house = house(Placement::Threads, limit, |number, attempt| {
+            while (number, attempt) == (1, 1) && !GATE.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Then::Done
         });
         house.feed(0..4).await;
         house.drain().await;
         assert_eq!(*house.seen.done.lock().unwrap(), [0, 1, 2, 3], "each once, before the hung one comes back");
-        assert_eq!(*house.seen.causes.lock().unwrap(), [RestartCause::Stuck(limit)]);
+        assert!(house.seen.causes.lock().unwrap().contains(&RestartCause::Stuck(limit)));
         assert_eq!(house.seen.late.load(Ordering::SeqCst), 0);
+        GATE.store(true, Ordering::SeqCst);
         let waits = tokio::time::timeout(Duration::from_secs(10), async {
             while house.seen.late.load(Ordering::SeqCst) == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -280,5 +286,71 @@ fn an_actor_whose_threads_do_not_come_back_is_given_up_before_they_are_many() {
         assert!((2..=12).contains(&threads), "{threads} threads hang");
         // These threads end with the test's process.
         std::mem::forget(house);
+    });
+}
+
+#[test]
+fn an_actor_that_hangs_while_it_is_built_is_replaced() {
+    threads(async {
+        let seen = Arc::new(Seen::default());
+        let observer = Arc::clone(&seen) as Arc<dyn Observer>;
+        let mailbox = Mailbox::new("hanging", LIMITS, Arc::clone(&observer));
+        let mut supervisor = Supervisor::new(Placement::Threads, observer, 1);
+        let built = Arc::clone(&seen);
+        let policy = RestartPolicy::per_minute(10).turn_max(Duration::from_millis(100));
+        supervisor.start("slow to build", mailbox.inbox(), policy, move || {
+            if built.built.fetch_add(1, Ordering::SeqCst) == 0 {
+                std::thread::sleep(Duration::from_millis(800));
+            }
+            // Said outside of a turn: it must not make an idle actor look stuck.
+            progress();
+            Hanging { seen: Arc::clone(&built), script: |_, _| Then::Done }
+        });
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        mailbox.edge(WhenFull::Wait).send(Work::Number(1)).await.unwrap();
+        mailbox.close();
+        tokio::time::timeout(Duration::from_secs(10), supervisor.ended()).await.expect("drains");
+        assert_eq!(*seen.done.lock().unwrap(), [1]);
+        assert_eq!(seen.built.load(Ordering::SeqCst), 2, "hung once, and idle for long after");
+    });
+}
+
+/// Waits for two neighbours at once.
+struct Torn([Edge<Work>; 2]);
+
+impl Actor for Torn {
+    type Message = Work;
+    async fn handle(&mut self, _: &Batch<Work>) -> Result<(), Failure> {
+        let [one, two] = self.0.each_ref().map(Edge::reserve);
+        let _ = tokio::join!(one, two);
+        Ok(())
+    }
+}
+
+#[test]
+fn of_two_waits_for_neighbours_the_first_to_end_does_not_start_the_clock() {
+    single(async {
+        let seen = Arc::new(Seen::default());
+        let observer = Arc::clone(&seen) as Arc<dyn Observer>;
+        let limits = MailboxLimits { capacity: 1, attempts_max: 1 };
+        let mailbox = |name| Mailbox::<Work>::new(name, limits, Arc::clone(&observer));
+        let (above, one, two) = (mailbox("above"), mailbox("one"), mailbox("two"));
+        for full in [&one, &two] {
+            full.edge(WhenFull::Wait).send(Work::Number(0)).await.unwrap();
+        }
+        let mut supervisor = Supervisor::new(Placement::Single, Arc::clone(&observer), 1);
+        let edges = [one.edge(WhenFull::Wait), two.edge(WhenFull::Wait)];
+        let policy = RestartPolicy::per_minute(3).turn_max(Duration::from_secs(1));
+        supervisor.start("torn", above.inbox(), policy, move || Torn(edges.clone()));
+        above.edge(WhenFull::Wait).send(Work::Number(1)).await.unwrap();
+        above.close();
+        for neighbour in [&one, &two] {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let mut batch = Vec::new();
+            assert!(neighbour.inbox().join().receive(actors::kit::BatchPolicy::ONE, &mut batch).await);
+            assert_eq!(batch[0].ack(), Ack::Accepted);
+        }
+        supervisor.ended().await;
+        assert_eq!((above.stats().acknowledged, seen.causes.lock().unwrap().len()), (1, 0));
     });
 }
