@@ -178,7 +178,10 @@ impl GenerateArgs {
         };
         let options = self.options(&settings);
         let runner = actix_rt::System::with_tokio_rt(app::runtime);
-        match runner.block_on(generate::run(options)) {
+        let ended = runner.block_on(generate::run(options));
+        // Its end would wait for a read or write that hangs; what was not done is named already.
+        std::mem::forget(runner);
+        match ended {
             Ok(Status::Complete) => EXIT_OK,
             Ok(Status::Failed) => EXIT_FAILED,
             Ok(Status::Interrupted) => EXIT_INTERRUPTED,

@@ -410,6 +410,7 @@ fn guide_19_jobs_that_hang_are_stopped_at_their_limit_and_the_others_finish() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it blocks its thread on purpose")]
 fn a_job_that_blocks_its_worker_beyond_its_time_is_given_to_another_and_its_late_result_is_refused() {
     let world = Arc::new(World::default());
     let mut config = Config { placement: Placement::Threads, ..config() };
