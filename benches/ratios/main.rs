@@ -36,7 +36,7 @@ struct Cli {
     /// A folder of further contracts, where it is there.
     #[arg(long, value_name = "DIR", default_value = "../shared/contracts")]
     contracts: PathBuf,
-    /// Where files are written: on a file system of a real disk, with some 12 GB free (1 GB for a quick look).
+    /// Where files are written: on a file system of a real disk, with some 10 GB free (1 GB for a quick look).
     #[arg(long, value_name = "DIR", default_value = env!("CARGO_TARGET_TMPDIR"))]
     folder: PathBuf,
     /// What cargo says to every benchmark.
