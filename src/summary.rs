@@ -27,6 +27,7 @@ pub struct PackageLine {
     pub source: String,
     pub files: u32,
     pub files_written: u32,
+    pub files_kept: u32,
     pub bytes: u64,
 }
 
@@ -66,8 +67,8 @@ pub enum Status {
     Broken,
     /// Of a check: what is on the disk is not as planned, and a run mends it.
     OutOfDate,
-    /// Of a check: files were edited, or something is in the way; a run would refuse these packages.
-    Edited,
+    /// Of a check: edits or something else are in the way of the plan; a run would refuse these packages.
+    Conflict,
 }
 
 /// What `--format json` prints.
@@ -79,6 +80,8 @@ pub struct Summary {
     pub nodes: u64,
     pub files: u64,
     pub files_written: u64,
+    /// Edited by a person and left alone, because the plan for them has not changed.
+    pub files_kept: u64,
     pub bytes: u64,
     pub phases: BTreeMap<&'static str, Percentiles>,
     pub queue_wait: Percentiles,
@@ -126,6 +129,7 @@ impl Collector {
                     source: outcome.source.to_string(),
                     files: written.files,
                     files_written: written.files_written,
+                    files_kept: written.files_kept,
                     bytes: written.bytes,
                 });
             }
@@ -166,6 +170,7 @@ impl Collector {
             nodes: self.packages.len() as u64,
             files: self.packages.iter().map(|line| u64::from(line.files)).sum(),
             files_written: self.packages.iter().map(|line| u64::from(line.files_written)).sum(),
+            files_kept: self.packages.iter().map(|line| u64::from(line.files_kept)).sum(),
             bytes: self.packages.iter().map(|line| line.bytes).sum(),
             phases: self.phases.into_iter().map(|(phase, times)| (phase.as_str(), percentiles(times))).collect(),
             queue_wait: percentiles(self.queue_waits),
@@ -223,13 +228,17 @@ impl Summary {
             seconds,
             count(self.workers as u64, "worker")
         )?;
-        let unchanged = self.files - self.files_written;
+        let unchanged = self.files - self.files_written - self.files_kept;
         writeln!(
             text,
             "  files       {} written, {unchanged} unchanged, {} in all",
             self.files_written,
             size(self.bytes)
         )?;
+        if self.files_kept > 0 {
+            let kept = count(self.files_kept, "edited file");
+            writeln!(text, "  kept        {kept}, left as found: what is planned there has not changed")?;
+        }
         if !self.phases.is_empty() {
             writeln!(text, "  time        {:>12} {:>12}", "p50", "p95")?;
         }
