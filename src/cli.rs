@@ -25,13 +25,13 @@ pub const EXIT_USAGE: u8 = 2;
 pub const EXIT_BROKEN: u8 = 3;
 /// `--check`: files are missing or stale; a run mends it.
 pub const EXIT_OUT_OF_DATE: u8 = 4;
-/// `--check`: files were edited; a person has to decide.
-pub const EXIT_EDITED: u8 = 5;
+/// `--check`: edits or something else are in the way of the plan; a person has to decide.
+pub const EXIT_CONFLICT: u8 = 5;
 
 const EXIT_CODES: &str = "Exit codes: 0 every contract gave a package; 1 some gave none; 2 wrong command line or \
 configuration, or no contract found; 3 omninode could not do its work (output folder, actor given up); 130 interrupted. \
-With --check: 0 everything is as planned; 4 files are missing or stale, and a run mends it; 5 files were edited, and a \
-person has to decide.";
+With --check: 0 everything is as planned, but for edits that a run keeps; 4 files are missing or stale, and a run mends \
+it; 5 edits or something else are in conflict with the plan, and a person has to decide.";
 const CONFIG_EXIT_CODES: &str = "Exit codes: 0 the configuration is right; 1 it has faults; 2 wrong command line.";
 
 // Nothing here has a Debug: a flag may hold a password.
@@ -76,7 +76,8 @@ struct GenerateArgs {
     /// Seconds after which a contract is given up [default: 300].
     #[arg(long, value_name = "SECONDS")]
     worker_timeout: Option<String>,
-    /// Overwrite files that were edited since they were generated; a copy of each is kept in OUT/.omninode/kept.
+    /// Overwrite every file that was edited since it was generated; a copy of each is kept in OUT/.omninode/kept. Without
+    /// it an edit stays, and a package is refused where the plan for an edited file has changed.
     #[arg(long)]
     force: bool,
     /// Write nothing; say what a run would do.
@@ -85,7 +86,7 @@ struct GenerateArgs {
     /// Write nothing; print what a run would change, as a patch for `git apply` in DIR.
     #[arg(long, conflicts_with = "check")]
     diff: bool,
-    /// Write nothing; say which files are missing, stale, edited or unknown, and exit by that.
+    /// Write nothing; say which files are missing, stale, edited, in conflict or unknown, and exit by that.
     #[arg(long)]
     check: bool,
     /// Where measurements are stored; not opened by --dry-run, --diff and --check [default:
@@ -187,7 +188,7 @@ impl GenerateArgs {
             Ok(Status::Interrupted) => EXIT_INTERRUPTED,
             Ok(Status::Broken) => EXIT_BROKEN,
             Ok(Status::OutOfDate) => EXIT_OUT_OF_DATE,
-            Ok(Status::Edited) => EXIT_EDITED,
+            Ok(Status::Conflict) => EXIT_CONFLICT,
             Err(error) => {
                 app::say(&format!("error: {error}"));
                 if error.is_usage() { EXIT_USAGE } else { EXIT_BROKEN }

@@ -4,8 +4,8 @@
 //! - New: staged in `OUT/.omninode/staging-*/`, then renamed to `OUT/<package>`. Nobody ever sees half of it.
 //! - Existing: files that are as we left them are replaced, each by a rename; unchanged ones are not touched. The
 //!   manifest records the hashes to come before the first rename, so that a killed run is completed by the next.
-//! - A file that differs from both was edited: the package is refused and says which files, unless `force` (which keeps
-//!   a copy).
+//! - A file that differs from both was edited, and is left alone. Only where the plan for it is not what we wrote last, the
+//!   package is refused and says which files. `force` overwrites every edited file and keeps a copy.
 //!
 //! [`changes`] compares a plan with the disk; what is here acts on it, and [`inspect`] only tells it.
 
@@ -187,7 +187,7 @@ impl Folder {
         let started = Instant::now();
         self.claims.claim(package)?;
         let target = self.path.join(&package.name);
-        let comparison = compare(package, &target)?;
+        let comparison = compare(package, &target, self.force)?;
         let done = match &comparison.manifest {
             None => self.create(package, &comparison, &target),
             Some(_) if comparison.is_up_to_date() => Ok(()),
@@ -197,8 +197,7 @@ impl Folder {
             },
         };
         done.map_err(|error| io_failure(&target, &error))?;
-        let files_written = comparison.changes.iter().filter(|change| !change.leaves()).count();
-        Ok(written(package, files_written, started))
+        Ok(written(package, &comparison, started))
     }
 
     /// A package that was not there: staged, then visible as a whole.
@@ -238,10 +237,10 @@ impl Folder {
         for path in manifest.paths().filter(|path| !comparison.after.files.contains_key(*path)) {
             remove_empty_folders(target, path);
         }
-        keep_pending(&mut manifest, target);
+        settle(&mut manifest, target);
         manifest.pending.clone_from(&comparison.after.files);
         self.replace(&target.join(FILE_NAME), &manifest.to_bytes())?;
-        for change in comparison.edited() {
+        for change in comparison.changes.iter().filter(|it| matches!(it.state, State::Edited | State::Conflict)) {
             self.keep_copy(package, &change.path)?;
         }
         // First what leaves: a folder may take the place of a file, and the other way round.
@@ -300,11 +299,15 @@ fn kept(package: &str, path: &str, content: &[u8]) -> String {
     format!("{OWN_FOLDER}/kept/{package}/{path}.{}", &hash(content)[..16])
 }
 
-fn written(package: &Package, files_written: usize, started: Instant) -> Written {
+fn written(package: &Package, comparison: &Comparison<'_>, started: Instant) -> Written {
     let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
-    let bytes = package.files.iter().map(|file| file.content.len() as u64).sum();
-    let (files, files_written) = (count(package.files.len()), count(files_written));
-    Written { files, files_written, bytes, duration: started.elapsed() }
+    Written {
+        files: count(package.files.len()),
+        files_written: count(comparison.changes.iter().filter(|change| !change.leaves()).count()),
+        files_kept: count(comparison.kept.len()),
+        bytes: package.files.iter().map(|file| file.content.len() as u64).sum(),
+        duration: started.elapsed(),
+    }
 }
 
 /// The mode that a new file asks for, before the umask.
@@ -312,15 +315,16 @@ fn new_file_permissions() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o666)
 }
 
-/// What an earlier, interrupted update had written stays ours under the next one's journal.
-fn keep_pending(manifest: &mut Manifest, target: &Path) {
-    for (path, written) in std::mem::take(&mut manifest.pending) {
-        if let Ok(Some(content)) = read_own(target, &path)
-            && hash(&content) == written
-        {
-            manifest.files.insert(path, written);
-        }
-    }
+/// Closes the journal of an interrupted update, as the next one needs its place. What the update had written stays ours.
+/// Where it cannot be told whether it came to a file, nothing is recorded, so that no later run takes a guess for a fact.
+fn settle(manifest: &mut Manifest, target: &Path) {
+    let found = |path: &str| read_own(target, path).ok().flatten().map(|content| hash(&content));
+    let settled = |path: &String| {
+        let known = manifest.last_written(path).cloned();
+        let last = known.or_else(|| found(path).filter(|found| manifest.is_ours(path, found)))?;
+        Some((path.clone(), last))
+    };
+    *manifest = Manifest::new(manifest.paths().filter_map(settled).collect());
 }
 
 /// Between the comparison and the rename a person may have saved the file: that is an edit like any other.

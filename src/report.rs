@@ -112,12 +112,12 @@ impl Report {
                 Verdict::New => writeln!(text, "new        {package}: {}", count(*planned as u64, "file"))?,
                 Verdict::Unchanged => writeln!(text, "unchanged  {package}")?,
                 Verdict::Changed => writeln!(text, "changed    {package}: {}", tally(files))?,
-                Verdict::Refused => writeln!(text, "refused    {package}: files of it were edited")?,
+                Verdict::Refused => writeln!(text, "refused    {package}: edits are in conflict with the plan")?,
             }
             let told = |file: &&FileLine| match verdict {
-                Verdict::Changed => true,
+                Verdict::Changed => file.action != Action::Leave,
                 // Nothing else of it would be touched.
-                Verdict::Refused => file.state == State::Edited,
+                Verdict::Refused => file.state == State::Conflict,
                 Verdict::New | Verdict::Unchanged => false,
             };
             for FileLine { path, action, copy, .. } in files.iter().filter(told) {
@@ -138,7 +138,7 @@ impl Report {
             }
             for file in files {
                 let note = if file.action == Action::Remove { " (not planned any more)" } else { "" };
-                writeln!(text, "{:<7}  {package}/{}{note}", state_word(file.state), file.path)?;
+                writeln!(text, "{:<8} {package}/{}{note}", state_word(file.state), file.path)?;
             }
         }
         Ok(())
@@ -149,11 +149,12 @@ impl Report {
         write!(text, "{} in {}: ", count(self.packages.len() as u64, "package"), self.out)?;
         if self.question == Question::Check {
             write!(text, "{} as planned", of(Verdict::Unchanged))?;
-            for state in [State::Missing, State::Stale, State::Edited, State::Unknown] {
-                let files = self.states.get(&state).copied().unwrap_or_default();
-                if files > 0 {
-                    write!(text, "; {}", count(files, &format!("{} file", state_word(state))))?;
-                }
+            for (state, files) in &self.states {
+                let noun = match state {
+                    State::Conflict => "conflict".to_owned(),
+                    state => format!("{} file", state_word(*state)),
+                };
+                write!(text, "; {}", count(*files, &noun))?;
             }
             writeln!(text)?;
         } else {
@@ -163,8 +164,13 @@ impl Report {
             if refused > 0 {
                 write!(text, ", {refused} refused")?;
             }
-            let acting = self.packages.iter().filter(|package| package.verdict != Verdict::Refused);
-            writeln!(text, "; {}; nothing was written", tally(acting.flat_map(|package| &package.files)))?;
+            let acting = || self.packages.iter().filter(|package| package.verdict != Verdict::Refused);
+            write!(text, "; {}", tally(acting().flat_map(|package| &package.files)))?;
+            let kept = acting().flat_map(|package| &package.files).filter(|file| file.action == Action::Leave).count();
+            if kept > 0 {
+                write!(text, "; {} kept", count(kept as u64, "edited file"))?;
+            }
+            writeln!(text, "; nothing was written")?;
         }
         if !self.failures.is_empty() {
             writeln!(text, "failed   {}: see the messages above", count(self.failures.len() as u64, "contract"))?;
@@ -185,9 +191,10 @@ impl Report {
         if self.question == Question::Check && (has(State::Missing) || has(State::Stale)) {
             text += "help: run `omninode generate` with the same arguments to write what is missing or stale\n";
         }
-        if self.question == Question::Check && has(State::Edited) {
-            text += "help: take the edits into the contract or the templates, or run with --force, which overwrites the \
-                     edited files and keeps a copy of each; to see what it would do, add --dry-run\n";
+        if self.question == Question::Check && has(State::Conflict) {
+            text += "help: a file in conflict was edited, and what is planned for it has changed since: move it away, run \
+                     `omninode generate` and take your changes over; or run with --force, which overwrites all edited \
+                     files and keeps a copy of each (to see what it would do, add --dry-run)\n";
         }
         text
     }
@@ -204,7 +211,7 @@ fn verdict(failures: &[FailureLine], states: &BTreeMap<State, u64>) -> Status {
     let (in_the_way, faults): (Vec<_>, Vec<_>) = failures.iter().partition(|failure| failure.cause == "conflict");
     match () {
         () if !faults.is_empty() => Status::Failed,
-        () if !in_the_way.is_empty() || states.contains_key(&State::Edited) => Status::Edited,
+        () if !in_the_way.is_empty() || states.contains_key(&State::Conflict) => Status::Conflict,
         () if states.contains_key(&State::Missing) || states.contains_key(&State::Stale) => Status::OutOfDate,
         () => Status::Complete,
     }
@@ -215,6 +222,7 @@ fn state_word(state: State) -> &'static str {
         State::Missing => "missing",
         State::Stale => "stale",
         State::Edited => "edited",
+        State::Conflict => "conflict",
         State::Unknown => "unknown",
     }
 }
@@ -225,7 +233,7 @@ fn action_word(action: Action) -> &'static str {
         Action::Replace => "replace",
         Action::Remove => "remove",
         Action::Overwrite => "overwrite",
-        Action::Leave => "edited",
+        Action::Leave => "conflict",
     }
 }
 

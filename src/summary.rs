@@ -19,6 +19,7 @@ pub struct Collector {
     nodes: u64,
     files: u64,
     files_written: u64,
+    files_kept: u64,
     bytes: u64,
     failures: Vec<FailureLine>,
     /// Nanoseconds.
@@ -34,6 +35,7 @@ pub struct PackageLine {
     pub source: String,
     pub files: u32,
     pub files_written: u32,
+    pub files_kept: u32,
     pub bytes: u64,
 }
 
@@ -73,8 +75,8 @@ pub enum Status {
     Broken,
     /// Of a check: what is on the disk is not as planned, and a run mends it.
     OutOfDate,
-    /// Of a check: files were edited, or something is in the way; a run would refuse these packages.
-    Edited,
+    /// Of a check: edits or something else are in the way of the plan; a run would refuse these packages.
+    Conflict,
 }
 
 /// What `--format json` prints.
@@ -86,6 +88,8 @@ pub struct Summary {
     pub nodes: u64,
     pub files: u64,
     pub files_written: u64,
+    /// Edited by a person and left alone, because the plan for them has not changed.
+    pub files_kept: u64,
     pub bytes: u64,
     pub phases: BTreeMap<&'static str, Percentiles>,
     pub queue_wait: Percentiles,
@@ -127,6 +131,7 @@ impl Collector {
             nodes: 0,
             files: 0,
             files_written: 0,
+            files_kept: 0,
             bytes: 0,
             failures: Vec::new(),
             phases: BTreeMap::new(),
@@ -148,12 +153,14 @@ impl Collector {
                 self.nodes += 1;
                 self.files += u64::from(written.files);
                 self.files_written += u64::from(written.files_written);
+                self.files_kept += u64::from(written.files_kept);
                 self.bytes += written.bytes;
                 let line = || PackageLine {
                     package: outcome.package.clone().unwrap_or_default(),
                     source: outcome.source.to_string(),
                     files: written.files,
                     files_written: written.files_written,
+                    files_kept: written.files_kept,
                     bytes: written.bytes,
                 };
                 self.packages.iter_mut().for_each(|packages| packages.push(line()));
@@ -196,6 +203,7 @@ impl Collector {
             nodes: self.nodes,
             files: self.files,
             files_written: self.files_written,
+            files_kept: self.files_kept,
             bytes: self.bytes,
             phases: self.phases.into_iter().map(|(phase, times)| (phase.as_str(), percentiles(times))).collect(),
             queue_wait: percentiles(self.queue_waits),
@@ -257,13 +265,17 @@ impl Summary {
             seconds,
             count(self.workers as u64, "worker")
         )?;
-        let unchanged = self.files - self.files_written;
+        let unchanged = self.files - self.files_written - self.files_kept;
         writeln!(
             text,
             "  files       {} written, {unchanged} unchanged, {} in all",
             self.files_written,
             size(self.bytes)
         )?;
+        if self.files_kept > 0 {
+            let kept = count(self.files_kept, "edited file");
+            writeln!(text, "  kept        {kept}, left as found: what is planned there has not changed")?;
+        }
         if !self.phases.is_empty() {
             writeln!(text, "  time        {:>12} {:>12}", "p50", "p95")?;
         }

@@ -81,6 +81,8 @@ pub struct Written {
     pub files: u32,
     /// Of these, written now (new or changed).
     pub files_written: u32,
+    /// Of these, edited by a person and left alone.
+    pub files_kept: u32,
     /// Size of the whole package.
     pub bytes: u64,
     pub duration: Duration,

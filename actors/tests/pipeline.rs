@@ -80,7 +80,7 @@ impl PackageStore for World {
             .iter()
             .map(|package| {
                 *written.entry(package.name.clone()).or_default() += 1;
-                Ok(Written { files: 2, files_written: 2, bytes: 10, duration: delay })
+                Ok(Written { files: 2, files_written: 2, files_kept: 0, bytes: 10, duration: delay })
             })
             .collect()
     }

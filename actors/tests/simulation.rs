@@ -129,7 +129,8 @@ impl PackageStore for World {
         self.note(format_args!("writes {}", names.join(" ")));
         self.takes_time(50).await;
         assert!(!self.once_in(25), "scripted: the disk of packages");
-        let written = Written { files: 1, files_written: 1, bytes: 6, duration: Duration::from_millis(1) };
+        let written =
+            Written { files: 1, files_written: 1, files_kept: 0, bytes: 6, duration: Duration::from_millis(1) };
         packages.iter().map(|_| Ok(written)).collect()
     }
 }

@@ -1,7 +1,8 @@
 //! A planned package beside what is on the disk: the one comparison that a run acts on and an inspection tells.
 //!
 //! Each file is held against the plan and against the manifest, which says what we wrote. What differs from the plan is
-//! stale where it is as we left it, and edited where it is not. Nothing here writes.
+//! stale where it is as we left it. Where it is not, a person edited it: the edit is kept as long as the plan is still what
+//! we wrote there last, and in conflict with the plan once it is not. Nothing here writes.
 
 use std::fs;
 use std::io;
@@ -22,8 +23,10 @@ pub enum State {
     Missing,
     /// As we left it, and the plan has other bytes for it or none.
     Stale,
-    /// Not as we left it, and in the way of the plan: a person changed or added it.
+    /// A person changed it, and the plan is what we wrote there last: a run leaves it alone.
     Edited,
+    /// A person changed or added it, and the plan is not, or may not be, what we wrote there last: in the way of the plan.
+    Conflict,
     /// Neither planned nor as we left it: a person's own. A run leaves it alone.
     Unknown,
 }
@@ -51,8 +54,10 @@ pub(super) struct Comparison<'a> {
     pub(super) manifest: Option<Manifest>,
     /// The manifest to come.
     pub(super) after: Manifest,
-    /// Sorted by path; files that are as planned are left out.
+    /// Sorted by path; files that are as planned and kept edits are left out.
     pub(super) changes: Vec<Change<'a>>,
+    /// Edited files that are left alone, sorted by path: none where `--force` overwrites them.
+    pub(super) kept: Vec<&'a str>,
 }
 
 impl Comparison<'_> {
@@ -60,35 +65,40 @@ impl Comparison<'_> {
         self.changes.is_empty() && self.manifest.as_ref() == Some(&self.after)
     }
 
-    pub(super) fn edited(&self) -> impl Iterator<Item = &Change<'_>> {
-        self.changes.iter().filter(|change| change.state == State::Edited)
-    }
-
     /// Why a run without `--force` leaves the package as it is.
     pub(super) fn refusal(&self, target: &Path) -> Option<JobFailure> {
-        let edited: Vec<&str> = self.edited().map(|change| change.path.as_str()).collect();
-        let fault = format!("was edited since it was generated: {}", edited.join(", "));
-        let help = "keep the edits and leave it, or run again with --force (which keeps a copy of each edited file)";
-        (!edited.is_empty()).then(|| conflict(target, &fault, help))
+        let conflicts = self.changes.iter().filter(|change| change.state == State::Conflict);
+        let paths: Vec<&str> = conflicts.map(|change| change.path.as_str()).collect();
+        let fault = format!("was edited, and what is planned for it has changed since: {}", paths.join(", "));
+        let help = "move each such file away, run again and take your changes over; or run with --force, which overwrites \
+                    all edited files and keeps a copy of each";
+        (!paths.is_empty()).then(|| conflict(target, &fault, help))
     }
 }
 
-/// Compares a planned package with the folder `target`.
+/// Compares a planned package with the folder `target`. With `force` no edit is kept.
 ///
 /// # Errors
 /// Something that is no plain file or folder of ours is in the way, or cannot be read; with what to do.
-pub(super) fn compare<'a>(package: &'a Package, target: &Path) -> Result<Comparison<'a>, JobFailure> {
+pub(super) fn compare<'a>(package: &'a Package, target: &Path, force: bool) -> Result<Comparison<'a>, JobFailure> {
     let manifest = find(target)?;
-    let mut changes = Vec::new();
+    let hashes = package.files.iter().map(|file| (file.path.clone(), hash(file.content.as_bytes()))).collect();
+    let after = Manifest::new(hashes);
+    let (mut changes, mut kept) = (Vec::new(), Vec::new());
     for file in &package.files {
-        let before = if manifest.is_some() { read_own(target, &file.path)? } else { None };
-        let ours = |content: &[u8]| manifest.as_ref().is_some_and(|ours| ours.is_ours(&file.path, &hash(content)));
-        let state = match &before {
-            None => State::Missing,
-            Some(content) if content == file.content.as_bytes() => continue,
-            Some(content) if ours(content) => State::Stale,
-            Some(_) => State::Edited,
+        let before = match &manifest {
+            Some(_) => read_own(target, &file.path)?,
+            None => None,
         };
+        let state = match (&before, &manifest) {
+            (Some(content), _) if content == file.content.as_bytes() => continue,
+            (Some(content), Some(manifest)) => state_of(&file.path, content, manifest, &after),
+            _ => State::Missing,
+        };
+        if state == State::Edited && !force {
+            kept.push(file.path.as_str());
+            continue;
+        }
         changes.push(Change { path: file.path.clone(), state, before, planned: Some(file) });
     }
     if let Some(manifest) = &manifest {
@@ -100,8 +110,16 @@ pub(super) fn compare<'a>(package: &'a Package, target: &Path) -> Result<Compari
             return Err(conflict(&other, "is in the way of a generated file", "move it away, then run again"));
         }
     }
-    let hashes = package.files.iter().map(|file| (file.path.clone(), hash(file.content.as_bytes()))).collect();
-    Ok(Comparison { manifest, after: Manifest::new(hashes), changes })
+    Ok(Comparison { manifest, after, changes, kept })
+}
+
+/// How a file that is there differs from the plan, which is `after`.
+fn state_of(path: &str, content: &[u8], manifest: &Manifest, after: &Manifest) -> State {
+    match () {
+        () if manifest.is_ours(path, &hash(content)) => State::Stale,
+        () if manifest.last_written(path) == after.files.get(path) => State::Edited,
+        () => State::Conflict,
+    }
 }
 
 /// The manifest of the package at `target`; `None` where nothing is there.

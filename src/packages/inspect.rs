@@ -41,7 +41,7 @@ pub enum Verdict {
     New,
     Changed,
     Unchanged,
-    /// Files of it were edited, and `--force` is not given.
+    /// Files of it are in conflict with the plan, and `--force` is not given.
     Refused,
 }
 
@@ -77,7 +77,7 @@ pub struct Inspected {
     pub verdict: Verdict,
     /// Files that are planned, whether they change or not.
     pub planned: usize,
-    /// What is not as planned, sorted by path. The manifest stands here where nothing else changes.
+    /// What is not as planned, sorted by path, kept edits included. The manifest stands here where nothing else changes.
     pub files: Vec<FileLine>,
     /// For [`Question::Diff`]: the patch, as bytes because an edited file need not be text.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
@@ -144,7 +144,7 @@ impl Reader {
         let started = Instant::now();
         self.claims.claim(package)?;
         let target = self.path.join(&package.name);
-        let comparison = compare(package, &target)?;
+        let comparison = compare(package, &target, self.force)?;
         let refusal = comparison.refusal(&target).filter(|_| !self.force);
         let verdict = match &comparison.manifest {
             None => Verdict::New,
@@ -157,16 +157,16 @@ impl Reader {
             let path = FILE_NAME.to_owned();
             files.push(FileLine { path, state: State::Stale, action: Action::Replace, copy: None });
         }
+        files.extend(comparison.kept.iter().map(|path| left_alone((*path).to_owned(), State::Edited)));
         if self.question == Question::Check && verdict != Verdict::New {
             files.extend(unknown(package, &target, &comparison));
-            files.sort_by(|one, other| one.path.cmp(&other.path));
         }
+        files.sort_by(|one, other| one.path.cmp(&other.path));
         let patch = || match verdict {
             Verdict::New | Verdict::Changed => diff::of_package(&package.name, &comparison, record(&target).as_deref()),
             Verdict::Unchanged | Verdict::Refused => Vec::new(),
         };
         let diff = (self.question == Question::Diff).then(patch);
-        let writes = comparison.changes.iter().filter(|change| !change.leaves()).count();
         let inspected = Inspected {
             package: package.name.clone(),
             source: package.source.to_string(),
@@ -177,9 +177,9 @@ impl Reader {
         };
         self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(package.name.clone(), inspected);
         match refusal {
-            // A check tells of edits, and is not stopped by them.
+            // A check tells of conflicts, and is not stopped by them.
             Some(refusal) if self.question != Question::Check => Err(refusal),
-            _ => Ok(written(package, writes, started)),
+            _ => Ok(written(package, &comparison, started)),
         }
     }
 
@@ -188,13 +188,18 @@ impl Reader {
             _ if change.leaves() => Action::Remove,
             State::Missing => Action::Create,
             State::Stale => Action::Replace,
-            State::Edited if self.force => Action::Overwrite,
-            State::Edited | State::Unknown => Action::Leave,
+            State::Edited | State::Conflict if self.force => Action::Overwrite,
+            State::Edited | State::Conflict | State::Unknown => Action::Leave,
         };
         let content = change.before.as_deref().filter(|_| action == Action::Overwrite);
         let copy = content.map(|content| kept(&package.name, &change.path, content));
         FileLine { path: change.path.clone(), state: change.state, action, copy }
     }
+}
+
+/// The line of a file that a run does not touch.
+fn left_alone(path: String, state: State) -> FileLine {
+    FileLine { path, state, action: Action::Leave, copy: None }
 }
 
 /// The manifest as it is on the disk.
@@ -214,7 +219,7 @@ fn unknown(package: &Package, target: &Path, comparison: &Comparison<'_>) -> Vec
         let planned = package.files.binary_search_by(|file| file.path.cmp(&path)).is_ok();
         let told = || comparison.changes.iter().any(|change| change.path == path);
         if path != FILE_NAME && !planned && !told() {
-            found.push(FileLine { path, state: State::Unknown, action: Action::Leave, copy: None });
+            found.push(left_alone(path, State::Unknown));
         }
     }
     found

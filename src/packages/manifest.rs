@@ -73,6 +73,13 @@ impl Manifest {
         bytes
     }
 
+    /// What we wrote there last; `None` where that is nothing, or cannot be told: an interrupted update that was to write
+    /// something else, or to remove the file, may or may not have come to it.
+    pub fn last_written(&self, path: &str) -> Option<&Hash> {
+        let last = self.files.get(path);
+        last.filter(|_| self.pending.is_empty() || self.pending.get(path) == last)
+    }
+
     /// Whether a file that looks like `hash` is as we left it, before or in an interrupted update.
     pub fn is_ours(&self, path: &str, hash: &str) -> bool {
         [self.files.get(path), self.pending.get(path)].into_iter().flatten().any(|ours| ours == hash)

@@ -21,8 +21,8 @@ const RULES: [(&str, &str, &str); 13] = [
     ("stale", "A generated file is not as planned any more", "Run `omninode generate` with the same arguments."),
     (
         "edited",
-        "A person changed a generated file, or added one in its place",
-        "Take the edits into the contract or the templates, or overwrite them with --force, which keeps a copy.",
+        "A person changed a generated file, and what is planned for it has not changed",
+        "Nothing: a run leaves it alone.",
     ),
     ("unknown", "A file in a package is not generated", "Nothing: a run leaves it alone."),
     ("contract", "A contract has a fault", "Mend it at its place."),
@@ -35,7 +35,11 @@ const RULES: [(&str, &str, &str); 13] = [
     ),
     ("limit", "A limit of the generator was reached", "See the message."),
     ("timeout", "A contract took too long", "Raise --worker-timeout, or look at the pack."),
-    ("conflict", "Something is in the way of a package", "Move it away."),
+    (
+        "conflict",
+        "What a person changed, added or put there is in the way of the plan",
+        "Move it away, run again and take your changes over; or overwrite edits with --force, which keeps a copy.",
+    ),
     ("io", "A file cannot be read", "See the message."),
     ("crash", "The generator broke on a contract", "Please report it."),
 ];
@@ -45,7 +49,7 @@ pub(super) fn log(report: &Report) -> Value {
     let rules: Vec<Value> = RULES
         .iter()
         .map(|(id, says, help)| {
-            let level = if *id == "unknown" { "note" } else { "error" };
+            let level = level(id);
             let text = |text: &str| json!({ "text": text });
             json!({
                 "id": id, "shortDescription": text(says), "help": text(help),
@@ -101,7 +105,8 @@ fn differences(out: &str, package: &Inspected) -> Vec<Value> {
             (State::Missing, _) => "planned, and not there",
             (State::Stale, Action::Remove) => "not planned any more, and as it was generated",
             (State::Stale, _) => "as it was generated, but the plan has changed",
-            (State::Edited, _) => "changed or added by a person where another content is planned",
+            (State::Edited, _) => "changed by a person, and its plan has not changed: a run leaves it alone",
+            (State::Conflict, _) => "changed or added by a person, and its plan has changed since it was generated",
             (State::Unknown, _) => "not generated: a run leaves it alone",
         };
         result(state_word(file.state), text, folder.join(&file.path), None)
@@ -109,9 +114,14 @@ fn differences(out: &str, package: &Inspected) -> Vec<Value> {
     found.collect()
 }
 
+/// What a run leaves alone is no fault.
+fn level(rule: &str) -> &'static str {
+    if ["edited", "unknown"].contains(&rule) { "note" } else { "error" }
+}
+
 /// A result at a file; one without a place is at its first line, because viewers want a line.
 fn result(rule: &str, text: &str, file: impl AsRef<Path>, region: Option<Value>) -> Value {
-    let level = if rule == "unknown" { "note" } else { "error" };
+    let level = level(rule);
     let region = region.unwrap_or_else(|| json!({ "startLine": 1 }));
     let mut result = json!({
         "ruleId": rule,

@@ -1,5 +1,7 @@
 //! `--dry-run`, `--diff` and `--check`: what they say is what a run does, and they leave no trace.
 
+mod sarif;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -9,7 +11,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Bench, Ended, contract, corpus, tree};
+use crate::support::{Bench, Ended, corpus, tree};
 
 /// A pack of one's own: path to template. `{{ node.package }}` makes each package differ.
 fn pack(bench: &Bench, files: &[(&str, &str)]) {
@@ -100,6 +102,12 @@ fn the_three_questions_leave_no_trace_and_open_no_database() {
     bench.write("out/node_sum_001_compute/same.txt", "mine\n");
     bench.write("out/.omninode/staging-1/0/x", "of a killed run");
     let before = traces(&bench.path("."));
+    for (flag, code) in [("--dry-run", 0), ("--diff", 0), ("--check", 4)] {
+        run(&bench, &[flag]).expect_code(code);
+        assert_eq!(traces(&bench.path(".")), before, "{flag} left something over a kept edit");
+    }
+    bench.write("out/node_sum_001_compute/dashes.txt", "mine\n");
+    let before = traces(&bench.path("."));
     for (flag, code) in [("--dry-run", 1), ("--diff", 1), ("--check", 5)] {
         run(&bench, &[flag]).expect_code(code);
         assert_eq!(traces(&bench.path(".")), before, "{flag} left something");
@@ -116,6 +124,7 @@ fn a_dry_run_says_for_each_package_what_the_run_then_does() {
     fs::remove_dir_all(bench.path("out/node_sum_000_compute")).unwrap();
     fs::remove_file(bench.path("out/node_sum_001_compute/same.txt")).unwrap();
     bench.write("out/node_sum_002_compute/dashes.txt", "mine\n");
+    bench.write("out/node_sum_003_compute/same.txt", "mine, and its plan stays\n");
     let ended = run(&bench, &["--dry-run"]).expect_code(1);
     for line in [
         "new        node_sum_000_compute: 8 files",
@@ -123,14 +132,16 @@ fn a_dry_run_says_for_each_package_what_the_run_then_does() {
         "  replace    a/long.txt",
         "  create     same.txt",
         "  remove     gone/deep/x.txt",
-        "refused    node_sum_002_compute: files of it were edited\n  edited     dashes.txt\nchanged    node_sum_003_compute",
+        "refused    node_sum_002_compute: edits are in conflict with the plan\n  conflict   dashes.txt\nchanged  ",
         "4 packages in",
-        "1 new, 2 changed, 0 unchanged, 1 refused; 23 files to write, 2 to remove; nothing was written",
+        "1 new, 2 changed, 0 unchanged, 1 refused; 23 files to write, 2 to remove; 1 edited file kept; nothing was written",
     ] {
         assert!(ended.stdout.contains(line), "`{line}` is missing in\n{}", ended.stdout);
     }
+    assert_eq!(ended.stdout.matches("same.txt").count(), 1, "a kept edit is no change:\n{}", ended.stdout);
     assert!(ended.stderr.contains("dashes.txt") && ended.stderr.contains("--force"), "{}", ended.stderr);
     let forced = run(&bench, &["--dry-run", "--force"]).expect_code(0);
+    assert!(forced.stdout.contains("31 files to write, 2 of them edited, 3 to remove"), "{}", forced.stdout);
     let copy = forced.stdout.lines().find_map(|line| line.split("a copy would be kept in ").nth(1)).unwrap().to_owned();
     let planned = json(&bench, 0, &["--dry-run", "--force"]);
     let done = json(&bench, 0, &["--force"]);
@@ -186,9 +197,46 @@ fn a_diff_applied_by_git_or_patch_gives_the_tree_of_the_run() {
     version(&bench, 2);
     bench.write("out/node_sum_002_compute/dashes.txt", "mine, and without an end");
     same(&bench, &[GIT, PATCH], &["--force"]);
-    // Back: now an empty file leaves, which `patch` cannot do.
+    // Back: now an empty file leaves, which `patch` cannot do, and an edit is kept.
     version(&bench, 1);
+    bench.write("out/node_sum_001_compute/same.txt", "mine\n");
     same(&bench, &[GIT], &[]);
+    assert_eq!(fs::read(bench.path("out/node_sum_001_compute/same.txt")).unwrap(), b"mine\n");
+}
+
+#[test]
+fn an_edit_whose_plan_stays_is_kept_by_every_later_run_and_is_no_fault_of_a_check() {
+    let bench = Bench::new();
+    corpus(&bench, 2);
+    version(&bench, 1);
+    run(&bench, &[]).expect_code(0);
+    bench.write("out/node_sum_001_compute/same.txt", "mine\n");
+    for number in [1, 2, 2, 1] {
+        version(&bench, number);
+        let summary = json(&bench, 0, &[]);
+        assert_eq!((&summary["files_kept"], &summary["status"]), (&1.into(), &"complete".into()), "{summary}");
+        assert_eq!(
+            (&summary["packages"][0]["files_kept"], &summary["packages"][1]["files_kept"]),
+            (&0.into(), &1.into())
+        );
+        let ended = run(&bench, &[]).expect_code(0);
+        assert!(ended.stdout.contains("kept        1 edited file, left as found"), "{}", ended.stdout);
+        let counted = format!("0 written, {} unchanged, ", 2 * texts(number).len() - 1);
+        assert!(ended.stdout.contains(&counted), "`{counted}` is missing in\n{}", ended.stdout);
+        assert!(ended.stderr.is_empty(), "{}", ended.stderr);
+        let checked = run(&bench, &["--check"]).expect_code(0);
+        assert!(checked.stdout.starts_with("edited   node_sum_001_compute/same.txt\n2 packages"), "{}", checked.stdout);
+        assert!(
+            checked.stdout.ends_with(": 2 as planned; 1 edited file\n") && checked.stderr.is_empty(),
+            "{checked:?}"
+        );
+        assert_eq!(json(&bench, 0, &["--check"])["states"], serde_json::json!({ "edited": 1 }));
+        assert_eq!(run(&bench, &["--diff"]).expect_code(0).stdout, "");
+    }
+    // A run with --force takes it, and keeps a copy.
+    let forced = json(&bench, 0, &["--force"]);
+    assert_eq!((&forced["files_kept"], &forced["files_written"]), (&0.into(), &1.into()), "{forced}");
+    assert!(run(&bench, &["--check"]).expect_code(0).stdout.ends_with(": 2 as planned\n"));
 }
 
 #[test]
@@ -225,7 +273,7 @@ fn a_diff_is_the_same_with_any_number_of_workers_and_leaves_out_what_a_run_refus
 }
 
 #[test]
-fn a_check_tells_missing_stale_edited_and_unknown_apart_and_exits_by_them() {
+fn a_check_tells_missing_stale_edited_conflict_and_unknown_apart_and_exits_by_them() {
     let bench = Bench::new();
     corpus(&bench, 2);
     version(&bench, 1);
@@ -254,20 +302,28 @@ fn a_check_tells_missing_stale_edited_and_unknown_apart_and_exits_by_them() {
     }
     assert!(stale.stderr.contains("omninode generate"), "{}", stale.stderr);
 
-    // What needs a person: an edit, and a file added where the plan wants one.
+    // An edit whose plan stays is no fault either; what else there is still decides.
+    bench.write("out/node_sum_001_compute/same.txt", "mine\n");
+    let kept = run(&bench, &["--check"]).expect_code(4);
+    assert!(kept.stdout.contains("edited   node_sum_001_compute/same.txt\n"), "{}", kept.stdout);
+    assert!(kept.stdout.contains("; 1 edited file; 1 unknown file\n") && !kept.stderr.contains("--force"), "{kept:?}");
+
+    // What needs a person: an edit of what has another plan now, and a file added where the plan wants one.
     bench.write("out/node_sum_000_compute/a/long.txt", "mine\n");
     bench.write("out/node_sum_001_compute/new/deep/y.txt", "mine too\n");
     // Edited, but not planned any more: no longer ours.
     bench.write("out/node_sum_001_compute/gone/deep/x.txt", "kept\n");
     let edited = run(&bench, &["--check"]).expect_code(5);
     for line in [
-        "edited   node_sum_000_compute/a/long.txt\n",
-        "edited   node_sum_001_compute/new/deep/y.txt\n",
+        "conflict node_sum_000_compute/a/long.txt\n",
+        "conflict node_sum_001_compute/new/deep/y.txt\n",
+        "edited   node_sum_001_compute/same.txt\n",
         "unknown  node_sum_001_compute/gone/deep/x.txt\n",
     ] {
         assert!(edited.stdout.contains(line), "`{line}` is missing in\n{}", edited.stdout);
     }
-    assert!(edited.stderr.contains("--force"), "{}", edited.stderr);
+    assert!(edited.stderr.contains("--force") && edited.stdout.contains("; 2 conflicts; "), "{edited:?}");
+    assert_eq!(json(&bench, 5, &["--check"])["status"], "conflict");
 
     // A contract that fails comes before everything else.
     bench.write("contracts/bad/contract.yaml", "name: node_bad\nnode_type: WIDGET\n");
@@ -310,7 +366,12 @@ fn an_interrupted_update_is_stale_and_not_edited() {
     assert_eq!(report["packages"][0]["files"], only);
     version(&bench, 1);
     let back = json(&bench, 4, &["--check"]);
-    assert!(back["states"]["edited"].is_null() && back["states"]["stale"].as_u64() > Some(1), "{back}");
+    assert!(
+        back["states"]["edited"].is_null()
+            && back["states"]["conflict"].is_null()
+            && back["states"]["stale"].as_u64() > Some(1),
+        "{back}"
+    );
     // Nothing but the record is left to write.
     version(&bench, 2);
     let patch = run(&bench, &["--diff"]).expect_code(0).stdout;
@@ -353,92 +414,5 @@ fn combinations_without_sense_are_refused_with_what_to_do() {
         let ended = bench.generate([&["contracts"], flags].concat()).expect_code(2);
         assert!(ended.stderr.contains(says), "{flags:?}: {}", ended.stderr);
         assert!(!bench.out().exists());
-    }
-}
-
-/// The objects of SARIF 2.1.0 that are used: what the published schema requires, and what else it allows of what we write.
-/// It allows nothing that it does not name.
-const SARIF: &[(&str, &[&str], &[&str])] = &[
-    ("log", &["version", "runs"], &["$schema"]),
-    ("run", &["tool"], &["results", "columnKind", "invocations"]),
-    ("tool", &["driver"], &[]),
-    ("driver", &["name"], &["version", "rules"]),
-    ("rule", &["id"], &["shortDescription", "help", "defaultConfiguration"]),
-    ("configuration", &[], &["level"]),
-    ("invocation", &["executionSuccessful"], &[]),
-    ("result", &["message"], &["ruleId", "ruleIndex", "level", "locations"]),
-    ("message", &["text"], &[]),
-    ("location", &[], &["physicalLocation"]),
-    ("physical", &["artifactLocation"], &["region"]),
-    ("artifact", &["uri"], &[]),
-    ("region", &["startLine"], &["startColumn"]),
-];
-
-#[track_caller]
-fn object(value: &Value, name: &str) {
-    let (_, required, allowed) = SARIF.iter().find(|(known, ..)| *known == name).unwrap();
-    let keys: Vec<&str> =
-        value.as_object().unwrap_or_else(|| panic!("{name}: {value}")).keys().map(|key| &**key).collect();
-    assert!(required.iter().all(|key| keys.contains(key)), "{name}: {value}");
-    assert!(keys.iter().all(|key| required.contains(key) || allowed.contains(key)), "{name}: {value}");
-}
-
-#[test]
-fn a_check_in_sarif_holds_files_and_faults_with_their_places() {
-    let bench = Bench::new();
-    corpus(&bench, 3);
-    version(&bench, 1);
-    run(&bench, &[]).expect_code(0);
-    version(&bench, 2);
-    fs::remove_dir_all(bench.path("out/node_sum_002_compute")).unwrap();
-    bench.write("out/node_sum_000_compute/same.txt", "mine\n");
-    fs::remove_file(bench.path("out/node_sum_001_compute/same.txt")).unwrap();
-    bench.write("out/node_sum_001_compute/my notes.txt", "mine\n");
-    bench.write("contracts/bad/contract.yaml", "name: node_bad\nnode_type: WIDGET\n");
-    bench.write("contracts/good/contract.yaml", contract("node_good_compute"));
-    let ended = run(&bench, &["--check", "--format", "sarif"]).expect_code(1);
-    let log: Value = serde_json::from_str(&ended.stdout).unwrap();
-    object(&log, "log");
-    assert_eq!(log["version"], "2.1.0");
-    let run = &log["runs"][0];
-    object(run, "run");
-    object(&run["tool"], "tool");
-    object(&run["tool"]["driver"], "driver");
-    object(&run["invocations"][0], "invocation");
-    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
-    for rule in rules {
-        object(rule, "rule");
-        object(&rule["help"], "message");
-        object(&rule["shortDescription"], "message");
-        object(&rule["defaultConfiguration"], "configuration");
-    }
-    let mut found = Vec::new();
-    for result in run["results"].as_array().unwrap() {
-        object(result, "result");
-        object(&result["message"], "message");
-        assert_eq!(rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()]["id"], result["ruleId"]);
-        assert!(["error", "note"].contains(&result["level"].as_str().unwrap()), "{result}");
-        let place = &result["locations"][0]["physicalLocation"];
-        object(&result["locations"][0], "location");
-        object(place, "physical");
-        object(&place["artifactLocation"], "artifact");
-        object(&place["region"], "region");
-        let uri = place["artifactLocation"]["uri"].as_str().unwrap().rsplit_once("node_sum_").map_or("", |(_, it)| it);
-        found.push((
-            result["ruleId"].as_str().unwrap(),
-            uri.to_owned(),
-            place["region"]["startLine"].as_u64().unwrap(),
-        ));
-    }
-    for expected in [
-        ("contract", "", 2),
-        ("edited", "000_compute/same.txt", 1),
-        ("stale", "001_compute/a/long.txt", 1),
-        ("missing", "001_compute/same.txt", 1),
-        ("unknown", "001_compute/my%20notes.txt", 1),
-        ("missing", "002_compute", 1),
-    ] {
-        let expected = (expected.0, expected.1.to_owned(), expected.2);
-        assert!(found.contains(&expected), "{expected:?} is missing in {found:?}");
     }
 }

@@ -18,21 +18,53 @@ const PACKAGES: usize = 20;
 
 /// The files of a package in each version. Folders and files change places, files come and go.
 const PLANS: [&[&str]; 3] = [
-    &["a.txt", "b.txt", "big.txt", "deep/c.txt", "left/gone.txt", "paws/in.txt", "swap"],
-    &["a.txt", "b.txt", "big.txt", "deep/c.txt", "new/d.txt", "new/e.txt", "paws", "swap/in.txt"],
-    &["a.txt", "b.txt", "big.txt", "deep/c.txt", "extra/f.txt", "new/d.txt", "paws", "swap/in.txt"],
+    &["a.txt", "b.txt", "big.txt", "deep/c.txt", "left/gone.txt", "most.txt", "paws/in.txt", "same.txt", "swap"],
+    &[
+        "a.txt",
+        "b.txt",
+        "big.txt",
+        "deep/c.txt",
+        "most.txt",
+        "new/d.txt",
+        "new/e.txt",
+        "paws",
+        "same.txt",
+        "swap/in.txt",
+    ],
+    &[
+        "a.txt",
+        "b.txt",
+        "big.txt",
+        "deep/c.txt",
+        "extra/f.txt",
+        "most.txt",
+        "new/d.txt",
+        "paws",
+        "same.txt",
+        "swap/in.txt",
+    ],
 ];
 
 /// Where a person may have put something: over a file of ours, where a later plan wants one, and where nobody does.
-const PERSONS: [&str; 6] = ["a.txt", "big.txt", "left/gone.txt", "left/mine.txt", "new/d.txt", "own/notes.txt"];
+const PERSONS: [&str; 8] =
+    ["a.txt", "big.txt", "left/gone.txt", "left/mine.txt", "most.txt", "new/d.txt", "own/notes.txt", "same.txt"];
 
 /// A file is one line many times: a torn one is seen without knowing its version.
 fn lines(path: &str) -> usize {
     if path == "big.txt" { 3_000 } else { 30 }
 }
 
+/// The version whose content a file has: one file never changes, one not from version 1 to 2, the others always.
+fn edition(path: &str, version: usize) -> usize {
+    match path {
+        "same.txt" => 1,
+        "most.txt" if version == 2 => 1,
+        _ => version,
+    }
+}
+
 fn content(package: &str, path: &str, version: usize) -> Vec<u8> {
-    format!("{package} {path} {version}\n").repeat(lines(path)).into_bytes()
+    format!("{package} {path} {}\n", edition(path, version)).repeat(lines(path)).into_bytes()
 }
 
 fn plans(path: &str, version: usize) -> bool {
@@ -47,6 +79,8 @@ struct Package {
     old: bool,
     /// What a person wrote: path to content.
     written: BTreeMap<&'static str, Vec<u8>>,
+    /// Of these, the ones that we had written before, with the edition: an edit is kept while the plan is still that.
+    last: BTreeMap<&'static str, usize>,
     /// What a person deleted.
     deleted: Option<&'static str>,
     /// Versions that runs began to write.
@@ -58,7 +92,19 @@ type Tree = BTreeMap<String, Vec<u8>>;
 impl Package {
     /// A run to `version` without `--force` leaves it alone.
     fn is_refused(&self, version: usize, force: bool) -> bool {
-        !force && self.old && self.written.keys().any(|path| plans(path, version))
+        let in_the_way = |path: &&str| plans(path, version) && self.last.get(path) != Some(&edition(path, version));
+        !force && self.written.keys().any(in_the_way)
+    }
+
+    /// How many edited files a run to `version` leaves as they are.
+    fn kept_edits(&self, version: usize, force: bool) -> usize {
+        let is_willing = !force && !self.is_refused(version, force);
+        self.written.keys().filter(|path| is_willing && plans(path, version)).count()
+    }
+
+    /// A run to `version` has come as far as its journal: edited files that it does not plan are a person's alone from now.
+    fn let_go(&mut self, version: usize) {
+        self.last.retain(|path, _| plans(path, version));
     }
 
     /// The files of it, without the manifest.
@@ -69,14 +115,14 @@ impl Package {
     }
 
     /// After a kill: every file is whole, of a version that was begun or the one before, and a person's is a person's.
-    fn check_after_kill(&self, tree: &Tree, kept: &Tree) -> Result<(), String> {
+    fn check_after_kill(&self, tree: &Tree, kept: &Tree, force: bool) -> Result<(), String> {
         let found = self.found(tree);
         let manifest = tree.get(&format!("{}/.omninode.json", self.name));
         if !self.old && manifest.is_none() {
             return if found.is_empty() { Ok(()) } else { Err(format!("half a package: {:?}", found.keys())) };
         }
         if let (false, 1, Some(version)) = (self.old, self.begun.len(), self.begun.first()) {
-            return self.check_after_run(*version, tree);
+            return self.check_after_run(*version, tree, force);
         }
         let manifest = manifest.ok_or("its manifest is gone")?;
         serde_json::from_slice::<serde_json::Value>(manifest).map_err(|error| format!("torn manifest: {error}"))?;
@@ -91,7 +137,7 @@ impl Package {
             let now = found.get(path).copied();
             let ours = versions().any(|it| plans(path, it) && now == Some(&content(&self.name, path, it)[..]));
             if let Some(written) = self.written.get(path) {
-                let overwritten = self.begun.iter().any(|version| plans(path, *version));
+                let overwritten = force && self.begun.iter().any(|version| plans(path, *version));
                 let copied =
                     || kept.iter().any(|(at, it)| at.starts_with(&format!("{}/{path}.", self.name)) && it == written);
                 if now != Some(written) && !(overwritten && (ours || now.is_none()) && copied()) {
@@ -111,14 +157,15 @@ impl Package {
     }
 
     /// Whether it is as a run to `version` leaves it.
-    fn check_after_run(&self, version: usize, tree: &Tree) -> Result<(), String> {
+    fn check_after_run(&self, version: usize, tree: &Tree, force: bool) -> Result<(), String> {
         let mut expected: BTreeMap<&str, Vec<u8>> =
             PLANS[version - 1].iter().map(|path| (*path, content(&self.name, path, version))).collect();
         let found = self.found(tree);
         for (path, written) in &self.written {
-            // Where a version that was begun wanted the place, the copy is what is left, unless it was not reached.
+            // Where a version that was begun with --force wanted the place, the copy is what is left, unless it was not
+            // reached.
             let begun = self.begun.iter().any(|version| plans(path, *version));
-            if !plans(path, version) && (!begun || found.contains_key(path)) {
+            if !force || (!plans(path, version) && (!begun || found.contains_key(path))) {
                 expected.insert(path, written.clone());
             }
         }
@@ -130,8 +177,9 @@ impl Package {
         }
         let manifest: serde_json::Value = serde_json::from_slice(&tree[&format!("{}/.omninode.json", self.name)])
             .map_err(|error| error.to_string())?;
-        let names: Vec<&str> = manifest["files"].as_object().unwrap().keys().map(|key| &**key).collect();
-        if names != PLANS[version - 1] || !manifest["pending"].is_null() {
+        let hash = |path: &str| blake3::hash(&content(&self.name, path, version)).to_hex().to_string();
+        let ours: BTreeMap<&str, String> = PLANS[version - 1].iter().map(|path| (*path, hash(path))).collect();
+        if manifest["files"] != serde_json::json!(ours) || !manifest["pending"].is_null() {
             return Err(format!("wrong manifest: {manifest}"));
         }
         Ok(())
@@ -174,7 +222,8 @@ impl Scene {
             let mut manifest = "name: own\nversion: '1'\ndescription: mine\nfiles:\n".to_owned();
             for (number, path) in paths.iter().enumerate() {
                 manifest += &format!("  - {{path: {path}, template: t{number}.j2}}\n");
-                let text = format!("{{{{ node.package }}}} {path} {version}\n").repeat(lines(path));
+                let edition = edition(path, version);
+                let text = format!("{{{{ node.package }}}} {path} {edition}\n").repeat(lines(path));
                 bench.write(&format!("pack{version}/t{number}.j2"), text);
             }
             bench.write(&format!("pack{version}/pack.yaml"), manifest);
@@ -201,6 +250,7 @@ impl Scene {
             name: name(number),
             old: false,
             written: BTreeMap::new(),
+            last: BTreeMap::new(),
             deleted: None,
             begun: BTreeSet::new(),
         };
@@ -229,6 +279,9 @@ impl Scene {
                 let written: Vec<u8> = (0..random.usize(0..2_000)).map(|_| random.u8(..)).collect();
                 self.bench.write(&format!("out/{}/{path}", package.name), &written);
                 package.written.insert(path, written);
+                if plans(path, 1) {
+                    package.last.insert(path, edition(path, 1));
+                }
             }
             if random.bool() {
                 fs::remove_file(self.bench.out().join(&package.name).join("b.txt")).unwrap();
@@ -258,15 +311,21 @@ impl Scene {
         child.kill().unwrap();
         child.wait().unwrap();
         let (now, kept) = (tree(&self.bench.out()), self.kept());
-        for package in &self.packages {
+        for package in &mut self.packages {
             package
-                .check_after_kill(&now, &kept)
+                .check_after_kill(&now, &kept, self.force)
                 .map_err(|fault| format!("after the kill: {}: {fault}", package.name))?;
+            let manifest = format!("{}/.omninode.json", package.name);
+            if now.get(&manifest) != before.get(&manifest) {
+                package.let_go(version);
+            }
         }
-        let willing = || self.packages.iter().filter(|package| !package.is_refused(version, self.force));
+        let is_complete = |package: &Package| {
+            package.is_refused(version, self.force) || package.check_after_run(version, &now, self.force).is_ok()
+        };
         match () {
             () if ended => tally.after += 1,
-            () if willing().all(|package| package.check_after_run(version, &now).is_ok()) => tally.complete += 1,
+            () if self.packages.iter().all(is_complete) => tally.complete += 1,
             () if now == before => tally.before += 1,
             () => tally.inside += 1,
         }
@@ -276,21 +335,27 @@ impl Scene {
     /// A run to its end, and everything that must hold then. Gives how long it took.
     fn complete(&mut self, version: usize) -> Result<Span, String> {
         let started = Instant::now();
-        let ended = Ended::of(&self.command(version).output().unwrap());
+        let ended = Ended::of(&self.command(version).args(["--format", "json"]).output().unwrap());
         let span = Span(started.elapsed());
         let refused: Vec<_> = self.packages.iter().map(|package| package.is_refused(version, self.force)).collect();
         let code = i32::from(refused.contains(&true));
         if ended.code != Some(code) {
             return Err(format!("the run after the kill exits with {:?}, not {code}: {}", ended.code, ended.stderr));
         }
+        let summary: serde_json::Value = serde_json::from_str(&ended.stdout).map_err(|error| error.to_string())?;
+        let edits: usize = self.packages.iter().map(|package| package.kept_edits(version, self.force)).sum();
+        if summary["files_kept"] != edits {
+            return Err(format!("the run after the kill keeps {} edits, not {edits}", summary["files_kept"]));
+        }
         let (now, kept) = (tree(&self.bench.out()), self.kept());
         for (package, refused) in self.packages.iter_mut().zip(refused) {
             if !refused {
                 package.begun.insert(version);
+                package.let_go(version);
             }
-            let mut checked = package.check_after_kill(&now, &kept);
+            let mut checked = package.check_after_kill(&now, &kept, self.force);
             if !refused {
-                checked = checked.and_then(|()| package.check_after_run(version, &now));
+                checked = checked.and_then(|()| package.check_after_run(version, &now, self.force));
                 let empty = empty_folder(&self.bench.out().join(&package.name));
                 checked = checked.and_then(|()| empty.map_or(Ok(()), |folder| Err(format!("{folder} is left, empty"))));
             }

@@ -1,4 +1,5 @@
 mod edits;
+mod histories;
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -75,7 +76,7 @@ fn an_update_replaces_changed_files_and_removes_untouched_ones_that_left_the_pla
 }
 
 #[test]
-fn an_edited_file_is_never_overwritten_without_force_and_with_it_a_copy_is_kept() {
+fn an_edit_in_conflict_is_never_overwritten_without_force_and_with_it_a_copy_is_kept() {
     let bench = Bench::new();
     bench.run(false, &[("a.py", "1"), ("b.py", "2")]).unwrap();
     fs::write(bench.out.join("node_x/a.py"), "mine").unwrap();
@@ -88,6 +89,42 @@ fn an_edited_file_is_never_overwritten_without_force_and_with_it_a_copy_is_kept(
     );
     bench.run(true, &[("a.py", "one"), ("b.py", "two")]).unwrap();
     assert_eq!(bench.read("a.py"), "one");
+    let kept = bench.out.join(".omninode/kept/node_x").join(format!("a.py.{}", &hash(b"mine")[..16]));
+    assert_eq!(fs::read_to_string(kept).unwrap(), "mine");
+}
+
+#[test]
+fn an_edit_whose_plan_has_not_changed_is_kept_and_the_other_files_are_updated() {
+    let bench = Bench::new();
+    bench.run(false, &[("a.py", "1"), ("b.py", "1")]).unwrap();
+    fs::write(bench.out.join("node_x/a.py"), "mine").unwrap();
+    for (b, files_written) in [("1", 0), ("2", 1), ("2", 0), ("3", 1)] {
+        let plan = [("a.py", "1"), ("b.py", b)];
+        let written = bench.run(false, &plan).unwrap();
+        assert_eq!((written.files, written.files_written, written.files_kept), (2, files_written, 1));
+        assert_eq!((bench.read("a.py"), bench.read("b.py")), ("mine".to_owned(), b.to_owned()));
+        let recorded = Manifest::read(&bench.out.join("node_x")).unwrap().unwrap();
+        assert_eq!(recorded.files, hashes(&package(&plan)), "the manifest says what we wrote");
+    }
+    // The plan changes: now the edit is in its way, until the plan is back.
+    assert!(message(bench.run(false, &[("a.py", "2"), ("b.py", "4")])).contains("has changed since: a.py;"));
+    assert_eq!((bench.read("a.py"), bench.read("b.py")), ("mine".to_owned(), "3".to_owned()));
+    assert_eq!(bench.run(false, &[("a.py", "1"), ("b.py", "4")]).unwrap().files_kept, 1);
+    // Edited once more, to what is planned: ours again.
+    fs::write(bench.out.join("node_x/a.py"), "1").unwrap();
+    assert_eq!(bench.run(false, &[("a.py", "2"), ("b.py", "4")]).unwrap().files_kept, 0);
+    assert_eq!(bench.read("a.py"), "2");
+}
+
+#[test]
+fn force_overwrites_kept_edits_too_and_keeps_a_copy_of_each() {
+    let bench = Bench::new();
+    let plan = [("a.py", "1"), ("b.py", "1")];
+    bench.run(false, &plan).unwrap();
+    fs::write(bench.out.join("node_x/a.py"), "mine").unwrap();
+    let written = bench.run(true, &plan).unwrap();
+    assert_eq!((written.files_written, written.files_kept), (1, 0));
+    assert_eq!(bench.read("a.py"), "1");
     let kept = bench.out.join(".omninode/kept/node_x").join(format!("a.py.{}", &hash(b"mine")[..16]));
     assert_eq!(fs::read_to_string(kept).unwrap(), "mine");
 }
@@ -158,7 +195,7 @@ fn an_update_that_was_killed_twice_still_knows_its_own_files() {
         let _guard = runtime.enter();
         let folder = OutputFolder::open(&bench.out, false).unwrap();
         let planned = package(&[("a.py", "3"), ("b.py", "3")]);
-        let comparison = compare(&planned, &target).unwrap();
+        let comparison = compare(&planned, &target, false).unwrap();
         fs::write(target.join("0.py"), "saved").unwrap();
         let manifest = comparison.manifest.clone().unwrap();
         folder.inner.update(&planned, &comparison, manifest, &target).unwrap_err();
