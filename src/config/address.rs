@@ -24,9 +24,7 @@ impl Host {
 }
 
 impl Kind for Host {
-    fn expected() -> String {
-        "a host name, an IP address or the folder of a socket".to_owned()
-    }
+    const EXPECTED: &'static str = "a host name, an IP address or the folder of a socket";
 
     fn read(value: &Value) -> Result<Self, String> {
         let host = text(value)?;
@@ -63,9 +61,8 @@ impl DatabaseUrl {
 }
 
 impl Kind for DatabaseUrl {
-    fn expected() -> String {
-        "sqlite://PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE".to_owned()
-    }
+    const SECRET: bool = true;
+    const EXPECTED: &'static str = "sqlite://PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE";
 
     fn read(value: &Value) -> Result<Self, String> {
         const SCHEMES: &str = "write sqlite://PATH or postgresql://…";
@@ -88,10 +85,6 @@ impl Kind for DatabaseUrl {
 
     fn show(&self) -> serde_json::Value {
         json!(mask_url(self.0.reveal()))
-    }
-
-    fn hides(_text: &str) -> bool {
-        true
     }
 }
 
@@ -119,9 +112,8 @@ fn postgres(rest: &str) -> Result<(), &'static str> {
 pub struct WebhookUrl(pub Secret);
 
 impl Kind for WebhookUrl {
-    fn expected() -> String {
-        "https://HOST/PATH (or http://)".to_owned()
-    }
+    const SECRET: bool = true;
+    const EXPECTED: &'static str = "https://HOST/PATH (or http://)";
 
     fn read(value: &Value) -> Result<Self, String> {
         // Also the check that there is a host: `Url` refuses these schemes without one.
@@ -131,10 +123,6 @@ impl Kind for WebhookUrl {
 
     fn show(&self) -> serde_json::Value {
         json!(mask_path(self.0.reveal()))
-    }
-
-    fn hides(_text: &str) -> bool {
-        true
     }
 }
 

@@ -57,8 +57,7 @@ impl Document {
     pub(super) fn masked(&self, open: &[&str]) -> Option<String> {
         let mut marks = Vec::new();
         for entry in &self.entries {
-            let above = entry.key.len().saturating_sub(entry.name.len() + 1);
-            marks.push((entry.key_place, !keys::is_section(&entry.key[..above])));
+            marks.push((entry.key_place, !keys::is_section(entry.above())));
             let is_open = if entry.value.is_mapping() {
                 keys::is_section(&entry.key)
             } else {
@@ -87,6 +86,11 @@ impl Document {
 }
 
 impl Entry {
+    /// The path of the section in which it stands.
+    pub(super) fn above(&self) -> &str {
+        &self.key[..self.key.len().saturating_sub(self.name.len() + 1)]
+    }
+
     pub(super) fn is_flat(&self) -> bool {
         self.name.contains('.')
     }

@@ -38,7 +38,8 @@ pub(super) fn parse(file: &str, text: &str) -> (DotEnv, Vec<Told>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut made = DotEnv { file: file.to_owned(), entries: BTreeMap::new() };
     let mut told = Vec::new();
-    let (mut at, mut number) = (0, 1);
+    // The lines above it.
+    let (mut at, mut number) = (0, 0);
     while at < text.len() {
         let line_end = text[at..].find('\n').map_or(text.len(), |length| at + length);
         let mut next = line_end + 1;
@@ -48,7 +49,7 @@ pub(super) fn parse(file: &str, text: &str) -> (DotEnv, Vec<Told>) {
             // From the line's start: to count from the file's would take the square of its length.
             let place = |to: usize| {
                 let inside = Place::after(&text[at..to]);
-                Place { line: inside.line + number - 1, ..inside }
+                Place::new(number + inside.line as usize, inside.column as usize)
             };
             match assignment(text, at + line.len() - statement.len(), line_end) {
                 Ok(read) => {
@@ -57,14 +58,14 @@ pub(super) fn parse(file: &str, text: &str) -> (DotEnv, Vec<Told>) {
                     made.entries.insert(read.name, entry);
                 }
                 Err(fault) => {
-                    let (place, opened) = (place(fault.at), number);
+                    let (place, opened) = (place(fault.at), number + 1);
                     let help = fault.help.replace("{line}", &opened.to_string());
                     let diagnostic = Diagnostic::new(file, Some(place), fault.message).expected("NAME=value");
                     told.push(Told { foreign: fault.foreign, diagnostic: diagnostic.help(help) });
                 }
             }
         }
-        number += text[at..next.min(text.len())].matches('\n').count() as u32;
+        number += text[at..next.min(text.len())].matches('\n').count();
         at = next;
     }
     (made, told)

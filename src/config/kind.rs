@@ -10,11 +10,15 @@ use super::dotenv::is_name;
 
 /// A type that a setting can have. Values of a file have their YAML type; those of flags and variables are text.
 pub(super) trait Kind: Sized {
+    const EXPECTED: &'static str = "";
+    const SECRET: bool = false;
     /// The words among what is right, for suggestions.
     const WORDS: &'static [&'static str] = &[];
 
     /// What is right, for messages.
-    fn expected() -> String;
+    fn expected() -> String {
+        Self::EXPECTED.to_owned()
+    }
 
     /// # Errors
     /// What to do about a wrong one; empty where nothing can be said beyond what is right.
@@ -24,16 +28,14 @@ pub(super) trait Kind: Sized {
 
     /// Whether a text given for it is a secret, be it right or wrong: no message repeats it.
     fn hides(_text: &str) -> bool {
-        false
+        Self::SECRET
     }
 }
 
 impl Kind for bool {
     const WORDS: &'static [&'static str] = &["true", "false", "yes", "no", "on", "off"];
 
-    fn expected() -> String {
-        "true or false".to_owned()
-    }
+    const EXPECTED: &'static str = "true or false";
 
     fn read(value: &Value) -> Result<Self, String> {
         match value {
@@ -55,9 +57,7 @@ impl Kind for bool {
 
 /// Text that is not empty.
 impl Kind for String {
-    fn expected() -> String {
-        "text".to_owned()
-    }
+    const EXPECTED: &'static str = "text";
 
     fn read(value: &Value) -> Result<Self, String> {
         let text = text(value)?;
@@ -71,9 +71,8 @@ impl Kind for String {
 
 /// A password.
 impl Kind for Secret {
-    fn expected() -> String {
-        "text".to_owned()
-    }
+    const EXPECTED: &'static str = "text";
+    const SECRET: bool = true;
 
     fn read(value: &Value) -> Result<Self, String> {
         text(value).map(Self::new)
@@ -81,10 +80,6 @@ impl Kind for Secret {
 
     fn show(&self) -> serde_json::Value {
         json!(MASK)
-    }
-
-    fn hides(_text: &str) -> bool {
-        true
     }
 }
 
@@ -124,11 +119,8 @@ impl<const MIN: u64, const MAX: u64> Kind for Whole<MIN, MAX> {
 macro_rules! words {
     ($kind:ident, $expected:literal, $($word:literal $(| $other:literal)? => $variant:ident),+) => {
         impl Kind for $kind {
+            const EXPECTED: &'static str = $expected;
             const WORDS: &'static [&'static str] = &[$($word),+];
-
-            fn expected() -> String {
-                $expected.to_owned()
-            }
 
             fn read(value: &Value) -> Result<Self, String> {
                 let found = text(value).map_err(|_| String::new())?;
@@ -204,7 +196,7 @@ pub enum Workers {
     All,
     /// Two for each core.
     Double,
-    Count(usize),
+    Count(u64),
 }
 
 /// More threads than this never helped anybody.
@@ -212,13 +204,14 @@ const WORKERS_MAX: u64 = 1_024;
 
 impl Workers {
     pub fn count(self, cores: usize) -> usize {
+        let cores = cores as u64;
         let workers = match self {
             Self::Half => cores / 2,
             Self::All => cores,
             Self::Double => cores.saturating_mul(2),
             Self::Count(count) => count,
         };
-        workers.clamp(1, WORKERS_MAX as usize)
+        usize::try_from(workers.clamp(1, WORKERS_MAX)).unwrap_or(1)
     }
 }
 
@@ -234,7 +227,7 @@ impl Kind for Workers {
             Some("half") => Ok(Self::Half),
             Some("all") => Ok(Self::All),
             Some("double") => Ok(Self::Double),
-            _ => Whole::<1, WORKERS_MAX>::read(value).map(|count| Self::Count(count.0 as usize)),
+            _ => Whole::<1, WORKERS_MAX>::read(value).map(|count| Self::Count(count.0)),
         }
     }
 
@@ -260,9 +253,7 @@ impl VariableName {
 }
 
 impl Kind for VariableName {
-    fn expected() -> String {
-        "the name of an environment variable (letters, digits and `_`)".to_owned()
-    }
+    const EXPECTED: &'static str = "the name of an environment variable (letters, digits and `_`)";
 
     fn read(value: &Value) -> Result<Self, String> {
         let name = text(value)?;

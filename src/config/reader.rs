@@ -170,9 +170,8 @@ impl<'s> Reader<'s> {
             });
         }
         for entry in &self.document.entries {
-            let above = &entry.key[..entry.key.len().saturating_sub(entry.name.len() + 1)];
             let is_section = keys::is_section(&entry.key);
-            if !keys::is_section(above) {
+            if !keys::is_section(entry.above()) {
                 // Below something unknown, or below a value, one message is enough.
             } else if entry.is_flat() {
                 self.flat(entry);

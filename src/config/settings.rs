@@ -180,11 +180,12 @@ fn parts(reader: &mut Reader<'_>, in_use: bool) -> DatabaseUrl {
 
 fn template_cache(reader: &mut Reader<'_>) -> TemplateCache {
     let enabled = reader.pick("template_cache.enabled", true, true).value;
+    let ttl = reader.pick("template_cache.ttl_seconds", enabled, Whole::<1, 31_536_000>(3_600));
     TemplateCache {
         enabled,
         max_templates: reader.pick("template_cache.max_templates", enabled, Whole::<1, 1_000_000>(100)).value.0,
         max_size_mb: reader.pick("template_cache.max_size_mb", enabled, Whole::<1, 65_536>(50)).value.0,
-        ttl: seconds(reader.pick("template_cache.ttl_seconds", enabled, Whole::<1, 31_536_000>(3_600))),
+        ttl: Duration::from_secs(ttl.value.0),
         enable_persistence: reader.pick("template_cache.enable_persistence", enabled, true).value,
     }
 }
@@ -192,15 +193,12 @@ fn template_cache(reader: &mut Reader<'_>) -> TemplateCache {
 fn parallel_generation(reader: &mut Reader<'_>, cores: usize) -> ParallelGeneration {
     let enabled = reader.pick("parallel_generation.enabled", true, true).value;
     let workers = reader.pick("parallel_generation.max_workers", enabled, Workers::All);
+    let timeout = reader.pick("parallel_generation.worker_timeout_seconds", true, Whole::<1, 86_400>(300));
     // Whoever asks for workers on the command line gets them.
     let alone = !enabled && !matches!(workers.origin, Origin::Flag(_));
     ParallelGeneration {
         workers: if alone { 1 } else { workers.value.count(cores) },
-        worker_timeout: seconds(reader.pick(
-            "parallel_generation.worker_timeout_seconds",
-            true,
-            Whole::<1, 86_400>(300),
-        )),
+        worker_timeout: Duration::from_secs(timeout.value.0),
     }
 }
 
@@ -212,7 +210,7 @@ fn monitoring(reader: &mut Reader<'_>, enabled: bool) -> Monitoring {
     Monitoring {
         enabled,
         metric_retention_points: points.value.0,
-        health_check_interval: seconds(interval),
+        health_check_interval: Duration::from_secs(interval.value.0),
         alert_webhook_url: hook.map(|hook| hook.value),
     }
 }
@@ -233,10 +231,6 @@ fn logging(reader: &mut Reader<'_>, environment: Environment) -> Logging {
             compression: reader.pick_or("logging.rotation.compression", true, compression, from()).value,
         },
     }
-}
-
-fn seconds<const MIN: u64, const MAX: u64>(picked: Picked<Whole<MIN, MAX>>) -> Duration {
-    Duration::from_secs(picked.value.0)
 }
 
 /// Warnings of secrets that stand in the file themselves. Of those with a fault that is enough.
