@@ -2,7 +2,10 @@
 
 use std::io::{IsTerminal, Write as _};
 
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The main runtime: ports do their I/O here, never on the thread of an actor.
 ///
@@ -13,13 +16,18 @@ pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the operating system gives no threads")
 }
 
-/// The log goes to standard error: one line an event, or one JSON object. `filter` is a level's name, as tracing spells it.
-pub fn init_log(filter: &str, json: bool) {
-    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
+/// The log goes to standard error: one line an event, or one JSON object. Of the database library only warnings: it tells
+/// every statement.
+pub fn init_log(level: LevelFilter, json: bool) {
+    let targets = Targets::new().with_default(level).with_target("sqlx", level.min(LevelFilter::WARN));
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
     let log = log.with_ansi(!json && colour()).log_internal_errors(false);
     // A second call (tests) keeps the first.
-    let _ =
-        if json { log.json().flatten_event(true).try_init() } else { log.with_target(false).without_time().try_init() };
+    let _ = if json {
+        log.json().flatten_event(true).finish().with(targets).try_init()
+    } else {
+        log.with_target(false).without_time().finish().with(targets).try_init()
+    };
 }
 
 /// Whether words on standard error may be coloured: on a terminal, unless NO_COLOR says otherwise.

@@ -32,7 +32,8 @@ const EXIT_CODES: &str = "Exit codes: 0 every contract gave a package; 1 some ga
 configuration, or no contract found; 3 omninode could not do its work (output folder, actor given up); 130 interrupted. \
 With --check: 0 everything is as planned, but for edits that a run keeps; 4 files are missing or stale, and a run mends \
 it; 5 edits or something else are in conflict with the plan, and a person has to decide.";
-const CONFIG_EXIT_CODES: &str = "Exit codes: 0 the configuration is right; 1 it has faults; 2 wrong command line.";
+const CONFIG_EXIT_CODES: &str = "Exit codes: 0 the configuration is right; 1 it has faults; 2 wrong command line; 3 the \
+answer could not be written.";
 
 // Nothing here has a Debug: a flag may hold a password.
 /// Turns generation events (ONEX node contracts) into code, through supervised actors.
@@ -132,14 +133,9 @@ struct ConfigArgs {
     /// Variables for what the environment does not set [default: .env, where it exists].
     #[arg(long, value_name = "FILE", global = true)]
     env_file: Option<PathBuf>,
-    /// One setting, over all other places: --set logging.level=DEBUG.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = setting, global = true)]
-    set: Vec<(String, String)>,
-}
-
-fn setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as logging.level=DEBUG")?;
-    Ok((key.trim().to_owned(), value.to_owned()))
+    /// One setting, over environment and files: --set logging.level=DEBUG. A flag of the command itself is stronger.
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    set: Vec<String>,
 }
 
 impl Cli {
@@ -270,12 +266,7 @@ impl ConfigArgs {
 
     /// Reads the configuration; `flags` of the command win over `--set`, and of two `--set` the later one wins.
     fn load(&self, mut flags: Vec<Flag>) -> Loaded {
-        let set = self.set.iter().rev().map(|(key, value)| Flag {
-            name: format!("--set {key}"),
-            key: key.clone(),
-            value: value.clone(),
-        });
-        flags.extend(set);
+        flags.extend(self.set.iter().rev().map(|text| Flag::set(text)));
         config::load(Sources {
             folder: PathBuf::new(),
             file: self.config.clone(),
@@ -299,11 +290,12 @@ impl ConfigCommand {
             (true, Format::Human) => loaded.verdict(),
             (true, Format::Json) => loaded.check_as_json(),
             // Of a configuration with faults nobody can say what is in force.
-            (false, _) if !is_right => String::new(),
+            (false, Format::Human) if !is_right => String::new(),
+            (false, Format::Json) if !is_right => loaded.check_as_json(),
             (false, Format::Human) => loaded.settings_in_words(),
             (false, Format::Json) => loaded.settings_as_json(),
         };
-        if !(is_check && args.format == Format::Json) {
+        if !(args.format == Format::Json && (is_check || !is_right)) {
             tell(&loaded);
         }
         match std::io::stdout().write_all(text.as_bytes()) {

@@ -2,18 +2,22 @@
 //! that over defaults. The only place where the environment is read for settings, and the only one that knows serde_yaml.
 //!
 //! ```text
-//! document   the file: values and places        dotenv   the .env file
-//! variables  the environment as a value, ${NAME} in texts
-//! kind       what a setting can be              origin   where a value comes from, what is told of it
+//! files      the two files, within bounds
+//! document   the configuration file: values and places, and what of it may be shown
+//! dotenv     the .env file                       variables  the environment as a value, ${NAME} in texts
+//! keys       every key there is                  kind, address  what a setting can be
 //! reader     one setting from the first that gives it; every fault is collected
-//! settings   all settings: key, kind, default
+//! settings   all settings: key, kind, default    origin     where a value comes from, what is told of it
 //! show       what `config check` and `config show` print
 //! ```
 //!
 //! All faults are found in one go, each with its place, and none of them holds a secret.
 
+mod address;
 mod document;
 mod dotenv;
+mod files;
+mod keys;
 mod kind;
 mod origin;
 mod reader;
@@ -23,15 +27,13 @@ mod show;
 mod tests;
 mod variables;
 
-use std::path::{Path, PathBuf};
-
-use codegen::Diagnostic;
+use std::path::PathBuf;
 
 use document::Document;
-use dotenv::DotEnv;
 use reader::Reader;
 
-pub use kind::{DatabaseUrl, Environment, Level, LogFormat, WebhookUrl, Workers};
+pub use address::{DatabaseUrl, WebhookUrl};
+pub use kind::{Environment, Level, LogFormat, Workers};
 pub use origin::{Fault, Flag, Origin, Shown};
 pub use settings::{Database, Logging, Monitoring, ParallelGeneration, Rotation, Settings, TemplateCache};
 pub use variables::Variables;
@@ -62,67 +64,56 @@ pub struct Loaded {
     pub shown: Vec<Shown>,
     pub faults: Vec<Fault>,
     pub warnings: Vec<Fault>,
-    document: Document,
+    /// The files that were looked into, as the user named them.
+    file: Option<String>,
     env_file: Option<String>,
+    /// The configuration as messages show it, without secrets.
+    source: Option<String>,
 }
 
 /// Reads the files and all settings.
 pub fn load(sources: Sources) -> Loaded {
     let Sources { folder, file, env_file, flags, mut variables, cores } = sources;
     let (mut faults, mut warnings) = (Vec::new(), Vec::new());
-    let path = file.or_else(|| Some(folder.join(DEFAULT_FILE)).filter(|path| path.exists()));
-    let document = match path.as_deref().map(Document::open) {
-        None => Document::default(),
-        Some(Ok(document)) => document,
-        Some(Err(broken)) => {
-            faults.push(Fault::of_file(broken.1));
-            broken.0
+    let (document, file) = match files::open(file.as_deref(), &folder.join(DEFAULT_FILE), "--config") {
+        None => (Document::default(), None),
+        Some(opened) => {
+            let read = opened.content.and_then(|bytes| Document::parse(&opened.name, &bytes));
+            let document = read.unwrap_or_else(|fault| {
+                faults.push(Fault::of_file("file", fault));
+                Document::default()
+            });
+            (document, Some(opened.name))
         }
     };
-    let path = env_file.or_else(|| Some(folder.join(DEFAULT_ENV_FILE)).filter(|path| path.is_file()));
-    if let Some(path) = &path {
-        let (file, told) = open_env_file(path);
-        variables.file = file;
-        faults.extend(told.into_iter().map(Fault::of_file));
-        warnings.extend(readable_by_others(path).map(Fault::of_file));
-    }
+    let is_named = env_file.is_some();
+    let env_file = files::open(env_file.as_deref(), &folder.join(DEFAULT_ENV_FILE), "--env-file");
+    let env_file = env_file.map(|opened| {
+        match opened.content.and_then(|bytes| files::utf8(&opened.name, bytes)) {
+            Err(fault) => faults.push(Fault::of_file(".env", fault)),
+            Ok(text) => {
+                let (file, told) = dotenv::parse(&opened.name, &text);
+                variables.file = file;
+                for told in told {
+                    // In a file that nobody named, such a line may be another program's.
+                    let told_to = if told.foreign && !is_named { &mut warnings } else { &mut faults };
+                    told_to.push(Fault::of_file(".env", told.diagnostic));
+                }
+                warnings.extend(opened.open_to_others.map(|fault| Fault::of_file(".env", fault)));
+            }
+        }
+        opened.name
+    });
     let mut reader = Reader::new(&flags, &variables, &document);
     let settings = settings::read(&mut reader, cores);
     reader.refuse_unknown();
-    for (key, origin, help) in settings::literal_secrets(&reader) {
-        let (file, place) = origin.whereabouts();
-        let diagnostic =
-            Diagnostic::new(file, place, format!("`{key}` holds a secret that stands in the file")).help(help);
-        warnings.push(Fault { key: key.to_owned(), found: None, diagnostic });
-    }
+    warnings.extend(settings::literal_secrets(&reader));
+    let source = document.masked(&reader.open);
     faults.extend(reader.faults);
     // Those of the file first, in its order; then whatever has no place.
     faults
         .sort_by_key(|fault| (fault.diagnostic.place.is_none(), fault.diagnostic.file.clone(), fault.diagnostic.place));
-    let shown = reader.shown;
-    Loaded { settings, shown, faults, warnings, document, env_file: path.map(|path| path.display().to_string()) }
-}
-
-fn open_env_file(path: &Path) -> (DotEnv, Vec<Diagnostic>) {
-    let file = path.display().to_string();
-    match std::fs::read(path).map(String::from_utf8) {
-        Ok(Ok(text)) => dotenv::parse(&file, &text),
-        Ok(Err(_)) => {
-            let fault = Diagnostic::new(file, None, "not UTF-8 text").help("save the file as UTF-8");
-            (DotEnv::default(), vec![fault])
-        }
-        Err(error) => {
-            let fault = Diagnostic::new(file, None, format!("cannot read it: {error}"));
-            (DotEnv::default(), vec![fault.help("name another file with --env-file F, or make it readable")])
-        }
-    }
-}
-
-/// A `.env` file holds passwords: its group and others have no business there.
-fn readable_by_others(path: &Path) -> Option<Diagnostic> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    let file = path.display().to_string();
-    let fault = Diagnostic::new(file.clone(), None, format!("others can read this file (mode {mode:04o})"));
-    (mode & 0o044 != 0).then(|| fault.expected("mode 0600").help(format!("chmod 600 {file}")))
+    let mut shown = reader.shown;
+    shown.sort_by_key(|shown| keys::position(shown.key));
+    Loaded { settings, shown, faults, warnings, file, env_file, source }
 }

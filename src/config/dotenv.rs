@@ -32,67 +32,91 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-/// Reads all lines that can be read, and tells every one that cannot. A name that stands twice has its last value, as in
-/// a shell.
-pub(super) fn parse(file: &str, text: &str) -> (DotEnv, Vec<Diagnostic>) {
+/// Reads all lines that can be read, and tells every one that cannot: as [`Told::foreign`] one that is no assignment at all,
+/// perhaps another program's. A name that stands twice has its last value, as in a shell.
+pub(super) fn parse(file: &str, text: &str) -> (DotEnv, Vec<Told>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut made = DotEnv { file: file.to_owned(), entries: BTreeMap::new() };
-    let mut faults = Vec::new();
-    let mut at = 0;
+    let mut told = Vec::new();
+    // The lines above it.
+    let (mut at, mut number) = (0, 0);
     while at < text.len() {
         let line_end = text[at..].find('\n').map_or(text.len(), |length| at + length);
         let mut next = line_end + 1;
         let line = &text[at..line_end];
         let statement = line.trim_start();
         if !statement.is_empty() && !statement.starts_with('#') {
+            // From the line's start: to count from the file's would take the square of its length.
+            let place = |to: usize| {
+                let inside = Place::after(&text[at..to]);
+                Place::new(number + inside.line as usize, inside.column as usize)
+            };
             match assignment(text, at + line.len() - statement.len(), line_end) {
-                Ok((name, entry, end)) => {
-                    next = next.max(end + 1);
-                    made.entries.insert(name, entry);
+                Ok(read) => {
+                    next = next.max(read.end + 1);
+                    let entry = Entry { value: read.value, verbatim: read.verbatim, place: place(read.begin) };
+                    made.entries.insert(read.name, entry);
                 }
-                Err(fault) => faults.push(fault.in_file(file, text)),
+                Err(fault) => {
+                    let (place, opened) = (place(fault.at), number + 1);
+                    let help = fault.help.replace("{line}", &opened.to_string());
+                    let diagnostic = Diagnostic::new(file, Some(place), fault.message).expected("NAME=value");
+                    told.push(Told { foreign: fault.foreign, diagnostic: diagnostic.help(help) });
+                }
             }
         }
+        number += text[at..next.min(text.len())].matches('\n').count();
         at = next;
     }
-    (made, faults)
+    (made, told)
+}
+
+/// A line that cannot be read.
+#[derive(Debug, PartialEq)]
+pub(super) struct Told {
+    pub(super) foreign: bool,
+    pub(super) diagnostic: Diagnostic,
 }
 
 struct Fault {
     at: usize,
+    foreign: bool,
     message: &'static str,
+    /// `{line}` stands for the line on which the assignment begins.
     help: &'static str,
 }
 
-impl Fault {
-    fn in_file(&self, file: &str, text: &str) -> Diagnostic {
-        let place = Place::after(&text[..self.at]);
-        Diagnostic::new(file, Some(place), self.message).expected("NAME=value").help(self.help)
-    }
+struct Assignment {
+    name: String,
+    value: String,
+    verbatim: bool,
+    begin: usize,
+    /// Of its last line.
+    end: usize,
 }
 
-/// The assignment that begins at `start`, and the end of its last line.
-fn assignment(text: &str, start: usize, line_end: usize) -> Result<(String, Entry, usize), Fault> {
+/// The assignment that begins at `start`.
+fn assignment(text: &str, start: usize, line_end: usize) -> Result<Assignment, Fault> {
     let statement = &text[start..line_end];
     let exported = statement.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t']));
     let begin = exported.map_or(start, |rest| line_end - rest.trim_start().len());
     let Some(equals) = text[begin..line_end].find('=').map(|at| begin + at) else {
         let help = "write NAME=value, or put a # before a comment";
-        return Err(Fault { at: begin, message: "a line without a `=`", help });
+        return Err(Fault { at: begin, foreign: true, message: "a line without a `=`", help });
     };
-    let name = text[begin..equals].trim_end();
-    if !is_name(name) {
+    let name = text[begin..equals].trim_end().to_owned();
+    if !is_name(&name) {
         let help = "use letters, digits and `_`, with no digit first";
-        return Err(Fault { at: begin, message: "what stands before the `=` is not the name of a variable", help });
+        let message = "what stands before the `=` is not the name of a variable";
+        return Err(Fault { at: begin, foreign: true, message, help });
     }
-    let place = Place::after(&text[..begin]);
     let after = &text[equals + 1..line_end];
     let value_at = equals + 1 + (after.len() - after.trim_start().len());
     let (value, verbatim, end) = match text[value_at..].chars().next() {
         Some(quote @ ('\'' | '"')) if value_at < line_end => quoted(text, value_at, quote)?,
         _ => (bare(after).to_owned(), false, line_end),
     };
-    Ok((name.to_owned(), Entry { value, verbatim, place }, end))
+    Ok(Assignment { name, value, verbatim, begin, end })
 }
 
 /// A value without quotes, `after` the `=`: up to a comment that a space sets off.
@@ -108,7 +132,10 @@ fn quoted(text: &str, at: usize, quote: char) -> Result<(String, bool, usize), F
     let mut chars = text[at + 1..].char_indices().peekable();
     let close = loop {
         match chars.next() {
-            None => return Err(Fault { at, message: "this quote is never closed", help: "add the closing quote" }),
+            None => {
+                let (message, help) = ("this quote is never closed", "add the closing quote");
+                return Err(Fault { at, foreign: false, message, help });
+            }
             Some((offset, c)) if c == quote => break at + 1 + offset,
             Some((_, '\\')) if !verbatim => match chars.next() {
                 Some((_, 'n')) => value.push('\n'),
@@ -126,8 +153,8 @@ fn quoted(text: &str, at: usize, quote: char) -> Result<(String, bool, usize), F
     let end = text[close..].find('\n').map_or(text.len(), |length| close + length);
     let rest = text[close + 1..end].trim();
     if !(rest.is_empty() || rest.starts_with('#')) {
-        let help = "put the whole value into one pair of quotes";
-        return Err(Fault { at: close + 1, message: "there is text after the closing quote", help });
+        let help = "put the whole value, which begins on line {line}, into one pair of quotes";
+        return Err(Fault { at: close + 1, foreign: false, message: "there is text after the closing quote", help });
     }
     Ok((value, verbatim, end))
 }
@@ -144,8 +171,8 @@ mod tests {
     use super::*;
 
     fn values(text: &str) -> Vec<(String, String)> {
-        let (made, faults) = parse(".env", text);
-        assert_eq!(faults, [], "{text}");
+        let (made, told) = parse(".env", text);
+        assert_eq!(told, [], "{text}");
         made.entries.into_iter().map(|(name, entry)| (name, entry.value)).collect()
     }
 
@@ -174,14 +201,30 @@ mod tests {
 
     #[test]
     fn every_line_that_cannot_be_read_is_told_with_its_place_and_without_its_value() {
-        let (made, faults) =
-            parse("x/.env", "GOOD=1\nhunter2\n  1A=hunter2\nB=\"a\"hunter2\nexport C\nLAST=\"hunter2\nD=1\n");
-        let places: Vec<_> = faults.iter().map(|fault| fault.place.map(|place| (place.line, place.column))).collect();
-        assert_eq!(places, [Some((2, 1)), Some((3, 3)), Some((4, 6)), Some((5, 8)), Some((6, 6))]);
-        assert!(faults.iter().all(|fault| !fault.to_string().contains("hunter2")), "{faults:?}");
-        // A quote that is never closed costs its own line, not the ones below.
-        assert_eq!(made.entries.keys().collect::<Vec<_>>(), ["D", "GOOD"]);
-        assert!(!format!("{made:?}").contains("hunter2"));
+        let text = "GOOD=1\nhunter2\n  1A=hunter2\nB=\"a\"hunter2\nexport C\n\
+                    OPEN=\"hunter2\nD=\"hunter2\"\nE=1\nLAST=\"hunter2\n";
+        let (made, told) = parse("x/.env", text);
+        let found: Vec<_> = told
+            .iter()
+            .map(|told| (told.diagnostic.place.map(|place| (place.line, place.column)).unwrap(), told.foreign))
+            .collect();
+        let expected =
+            [((2, 1), true), ((3, 3), true), ((4, 6), false), ((5, 8), true), ((7, 4), false), ((9, 6), false)];
+        assert_eq!(found, expected);
+        assert!(told[4].diagnostic.help.contains("begins on line 6"), "{told:?}");
+        assert!(!format!("{told:?} {made:?}").contains("hunter2"), "{told:?}");
+        // A quote that is not closed costs its own line, not the ones below.
+        assert_eq!(made.entries.keys().collect::<Vec<_>>(), ["D", "E", "GOOD"]);
+    }
+
+    #[test]
+    fn a_long_file_is_read_in_a_time_that_grows_with_its_length() {
+        let text = "A=1\n=\nB=\"x\"y\n".repeat(70_000);
+        let begin = std::time::Instant::now();
+        let (_, told) = parse(".env", &text);
+        assert_eq!(told.last().unwrap().diagnostic.place, Some(Place::new(210_000, 6)));
+        // The square would be minutes.
+        assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
     }
 
     #[test]

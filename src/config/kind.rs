@@ -1,46 +1,52 @@
 //! What a setting can be: how each kind of value is read, and how it is shown.
 
-use std::num::NonZeroUsize;
-
 use serde_json::json;
 use serde_yaml::Value;
-use url::Url;
+use tracing::level_filters::LevelFilter;
 
-use crate::secret::{MASK, Secret, mask_path, mask_url};
+use crate::secret::{MASK, Secret};
 
 use super::dotenv::is_name;
 
 /// A type that a setting can have. Values of a file have their YAML type; those of flags and variables are text.
 pub(super) trait Kind: Sized {
-    /// What is right, for messages.
-    const EXPECTED: &'static str;
-    /// The words among it, for suggestions.
-    const WORDS: &'static [&'static str] = &[];
-    /// What was found is not repeated in messages.
+    const EXPECTED: &'static str = "";
     const SECRET: bool = false;
-    /// What to do about a wrong one, where there is more to say than the default.
-    const HELP: &'static str = "";
+    /// The words among what is right, for suggestions.
+    const WORDS: &'static [&'static str] = &[];
 
-    /// None where it is not what was expected.
-    fn read(value: &Value) -> Option<Self>;
+    /// What is right, for messages.
+    fn expected() -> String {
+        Self::EXPECTED.to_owned()
+    }
+
+    /// # Errors
+    /// What to do about a wrong one; empty where nothing can be said beyond what is right.
+    fn read(value: &Value) -> Result<Self, String>;
 
     fn show(&self) -> serde_json::Value;
+
+    /// Whether a text given for it is a secret, be it right or wrong: no message repeats it.
+    fn hides(_text: &str) -> bool {
+        Self::SECRET
+    }
 }
 
 impl Kind for bool {
-    const EXPECTED: &'static str = "true or false";
     const WORDS: &'static [&'static str] = &["true", "false", "yes", "no", "on", "off"];
 
-    fn read(value: &Value) -> Option<Self> {
+    const EXPECTED: &'static str = "true or false";
+
+    fn read(value: &Value) -> Result<Self, String> {
         match value {
-            Value::Bool(value) => Some(*value),
+            Value::Bool(value) => Ok(*value),
             // `yes` and `on` are text to YAML 1.2 and true to YAML 1.1, with which the guide's files were written.
             Value::String(text) => match text.to_ascii_lowercase().as_str() {
-                "true" | "yes" | "on" | "1" => Some(true),
-                "false" | "no" | "off" | "0" => Some(false),
-                _ => None,
+                "true" | "yes" | "on" | "1" => Ok(true),
+                "false" | "no" | "off" | "0" => Ok(false),
+                _ => Err(String::new()),
             },
-            _ => None,
+            _ => Err(String::new()),
         }
     }
 
@@ -53,8 +59,9 @@ impl Kind for bool {
 impl Kind for String {
     const EXPECTED: &'static str = "text";
 
-    fn read(value: &Value) -> Option<Self> {
-        text(value).filter(|text| !text.is_empty()).map(str::to_owned)
+    fn read(value: &Value) -> Result<Self, String> {
+        let text = text(value)?;
+        if text.is_empty() { Err(String::new()) } else { Ok(text.to_owned()) }
     }
 
     fn show(&self) -> serde_json::Value {
@@ -62,13 +69,12 @@ impl Kind for String {
     }
 }
 
-/// A password. A number is none: `1e5` without quotes is not what its author typed.
+/// A password.
 impl Kind for Secret {
     const EXPECTED: &'static str = "text";
     const SECRET: bool = true;
-    const HELP: &'static str = "put quotes around it, or name its variable instead: `password_env: POSTGRES_PASSWORD`";
 
-    fn read(value: &Value) -> Option<Self> {
+    fn read(value: &Value) -> Result<Self, String> {
         text(value).map(Self::new)
     }
 
@@ -77,30 +83,50 @@ impl Kind for Secret {
     }
 }
 
-fn text(value: &Value) -> Option<&str> {
-    if let Value::String(text) = value { Some(text) } else { None }
-}
-
-/// A whole number from a range; text of digits is one too.
-pub(super) fn whole(value: &Value) -> Option<u64> {
+/// A number is no text: `0x10` without quotes is not what its author typed.
+pub(super) fn text(value: &Value) -> Result<&str, String> {
     match value {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-        _ => None,
+        Value::String(text) => Ok(text),
+        Value::Number(_) | Value::Bool(_) => Err("put quotes around it".to_owned()),
+        _ => Err(String::new()),
     }
 }
 
-/// Enums that are one word in a file: each with its words in order.
+/// A whole number from a range; text of digits is one too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Whole<const MIN: u64, const MAX: u64>(pub(super) u64);
+
+impl<const MIN: u64, const MAX: u64> Kind for Whole<MIN, MAX> {
+    fn expected() -> String {
+        format!("a whole number from {MIN} to {MAX}")
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        let number = match value {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            _ => None,
+        };
+        number.filter(|number| (MIN..=MAX).contains(number)).map(Self).ok_or_else(String::new)
+    }
+
+    fn show(&self) -> serde_json::Value {
+        json!(self.0)
+    }
+}
+
+/// Enums that are one word in a file: each with its words in order. A word after a `|` is read, and not suggested.
 macro_rules! words {
-    ($kind:ident, $expected:literal, $($word:literal => $variant:ident),+) => {
+    ($kind:ident, $expected:literal, $($word:literal $(| $other:literal)? => $variant:ident),+) => {
         impl Kind for $kind {
             const EXPECTED: &'static str = $expected;
             const WORDS: &'static [&'static str] = &[$($word),+];
 
-            fn read(value: &Value) -> Option<Self> {
-                let found = text(value)?;
-                $(if found.eq_ignore_ascii_case($word) { return Some(Self::$variant); })+
-                None
+            fn read(value: &Value) -> Result<Self, String> {
+                let found = text(value).map_err(|_| String::new())?;
+                let is = |word: &str| found.eq_ignore_ascii_case(word);
+                $(if is($word) $(|| is($other))? { return Ok(Self::$variant); })+
+                Err(String::new())
             }
 
             fn show(&self) -> serde_json::Value {
@@ -137,16 +163,17 @@ pub enum Level {
 }
 
 words!(Level, "DEBUG, INFO, WARNING, ERROR or CRITICAL",
-    "DEBUG" => Debug, "INFO" => Info, "WARNING" => Warning, "ERROR" => Error, "CRITICAL" => Critical);
+    "DEBUG" | "TRACE" => Debug, "INFO" => Info, "WARNING" | "WARN" => Warning, "ERROR" => Error,
+    "CRITICAL" | "FATAL" => Critical);
 
 impl Level {
-    /// The level's name to tracing, which knows nothing above an error.
-    pub fn filter(self) -> &'static str {
+    /// The level to tracing, which knows nothing above an error.
+    pub fn filter(self) -> LevelFilter {
         match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warning => "warn",
-            Self::Error | Self::Critical => "error",
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Info => LevelFilter::INFO,
+            Self::Warning => LevelFilter::WARN,
+            Self::Error | Self::Critical => LevelFilter::ERROR,
         }
     }
 }
@@ -169,37 +196,38 @@ pub enum Workers {
     All,
     /// Two for each core.
     Double,
-    Count(NonZeroUsize),
+    Count(u64),
 }
 
 /// More threads than this never helped anybody.
-pub(super) const WORKERS_MAX: usize = 1_024;
+const WORKERS_MAX: u64 = 1_024;
 
 impl Workers {
     pub fn count(self, cores: usize) -> usize {
+        let cores = cores as u64;
         let workers = match self {
             Self::Half => cores / 2,
             Self::All => cores,
             Self::Double => cores.saturating_mul(2),
-            Self::Count(count) => count.get(),
+            Self::Count(count) => count,
         };
-        workers.clamp(1, WORKERS_MAX)
+        usize::try_from(workers.clamp(1, WORKERS_MAX)).unwrap_or(1)
     }
 }
 
 impl Kind for Workers {
-    const EXPECTED: &'static str = "a whole number from 1 to 1024, or half, all or double (of the cores)";
     const WORDS: &'static [&'static str] = &["half", "all", "double"];
 
-    fn read(value: &Value) -> Option<Self> {
-        match text(value).map(str::to_ascii_lowercase).as_deref() {
-            Some("half") => Some(Self::Half),
-            Some("all") => Some(Self::All),
-            Some("double") => Some(Self::Double),
-            _ => {
-                let count = usize::try_from(whole(value)?).ok().filter(|count| *count <= WORKERS_MAX)?;
-                NonZeroUsize::new(count).map(Self::Count)
-            }
+    fn expected() -> String {
+        format!("{}, or half, all or double (of the cores)", Whole::<1, WORKERS_MAX>::expected())
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value.as_str().map(str::to_ascii_lowercase).as_deref() {
+            Some("half") => Ok(Self::Half),
+            Some("all") => Ok(Self::All),
+            Some("double") => Ok(Self::Double),
+            _ => Whole::<1, WORKERS_MAX>::read(value).map(|count| Self::Count(count.0)),
         }
     }
 
@@ -217,67 +245,27 @@ impl Kind for Workers {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct VariableName(pub(super) String);
 
+impl VariableName {
+    /// The name, where nobody could take it for a password.
+    pub(super) fn shown(&self) -> &str {
+        if Self::hides(&self.0) { MASK } else { &self.0 }
+    }
+}
+
 impl Kind for VariableName {
     const EXPECTED: &'static str = "the name of an environment variable (letters, digits and `_`)";
-    const SECRET: bool = true;
 
-    fn read(value: &Value) -> Option<Self> {
-        text(value).filter(|text| is_name(text)).map(|text| Self(text.to_owned()))
+    fn read(value: &Value) -> Result<Self, String> {
+        let name = text(value)?;
+        if is_name(name) { Ok(Self(name.to_owned())) } else { Err(String::new()) }
     }
 
     fn show(&self) -> serde_json::Value {
-        json!(self.0)
-    }
-}
-
-/// A database by its URL, password included.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatabaseUrl(pub Secret);
-
-impl DatabaseUrl {
-    pub fn is_postgres(&self) -> bool {
-        self.0.reveal().starts_with("postgres")
-    }
-}
-
-impl Kind for DatabaseUrl {
-    const EXPECTED: &'static str = "sqlite://PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE";
-    const SECRET: bool = true;
-    const HELP: &'static str = "encode what is special in a password (`/` is `%2F`), or write `${POSTGRES_PASSWORD}` in \
-                                its place: that is encoded";
-
-    fn read(value: &Value) -> Option<Self> {
-        let url = text(value)?;
-        let is_right = match url.split_once(':')? {
-            ("sqlite", path) => !path.trim_start_matches('/').is_empty(),
-            ("postgres" | "postgresql", rest) => rest.starts_with("//") && Url::parse(url).is_ok(),
-            _ => false,
-        };
-        is_right.then(|| Self(Secret::new(url)))
+        json!(self.shown())
     }
 
-    fn show(&self) -> serde_json::Value {
-        let url = self.0.reveal();
-        if self.is_postgres() { json!(mask_url(url)) } else { json!(url) }
-    }
-}
-
-/// Where alerts are posted; the path of such a URL is its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebhookUrl(pub Secret);
-
-impl Kind for WebhookUrl {
-    const EXPECTED: &'static str = "https://HOST/PATH (or http://)";
-    const SECRET: bool = true;
-
-    fn read(value: &Value) -> Option<Self> {
-        let url = Url::parse(text(value)?).ok()?;
-        // Also the check that there is a host: `Url` refuses these schemes without one.
-        matches!(url.scheme(), "http" | "https").then(|| Self(Secret::new(url)))
-    }
-
-    fn show(&self) -> serde_json::Value {
-        json!(mask_path(self.0.reveal()))
+    fn hides(text: &str) -> bool {
+        !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
     }
 }
 
@@ -286,13 +274,16 @@ mod tests {
     use super::*;
 
     fn read<K: Kind>(yaml: &str) -> Option<K> {
-        K::read(&serde_yaml::from_str(yaml).unwrap())
+        K::read(&serde_yaml::from_str(yaml).unwrap()).ok()
     }
 
     #[test]
     fn words_are_read_in_any_case_and_other_words_are_not() {
         assert_eq!(read::<Level>("critical"), Some(Level::Critical));
         assert_eq!(read::<Level>("Warning"), Some(Level::Warning));
+        assert_eq!(read::<Level>("warn"), Some(Level::Warning));
+        assert_eq!(read::<Level>("Fatal"), Some(Level::Critical));
+        assert_eq!(read::<Level>("trace"), Some(Level::Debug));
         assert_eq!(read::<Level>("LOUD"), None);
         assert_eq!(read::<Level>("10"), None);
         assert_eq!(read::<LogFormat>("JSON"), Some(LogFormat::Json));
@@ -310,7 +301,7 @@ mod tests {
             ("Half", 3, 1),
             ("all", 6, 6),
             ("double", 6, 12),
-            ("double", 4_000, WORKERS_MAX),
+            ("double", 4_000, 1_024),
             ("5", 2, 5),
             ("'7'", 2, 7),
         ] {
@@ -318,23 +309,6 @@ mod tests {
         }
         for wrong in ["0", "-1", "1.5", "1025", "many", "''", "'99999999999999999999'"] {
             assert_eq!(read::<Workers>(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn urls_are_checked_and_never_shown_whole() {
-        let url: DatabaseUrl = read("postgresql://me:hunter2@host:5432/db").unwrap();
-        assert!(url.is_postgres() && !format!("{url:?} {}", url.show()).contains("hunter2"));
-        assert_eq!(url.show(), "postgresql://me:***@host:5432/db");
-        for wrong in ["mysql://host/db", "postgresql://me:a/b@host/db", "sqlite://", "db", "7"] {
-            assert_eq!(read::<DatabaseUrl>(wrong), None, "{wrong}");
-        }
-        assert_eq!(
-            read::<WebhookUrl>("https://hooks.slack.com/services/key").unwrap().show(),
-            "https://hooks.slack.com/***"
-        );
-        for wrong in ["ftp://host/x", "https://", "host/x", "1"] {
-            assert_eq!(read::<WebhookUrl>(wrong), None, "{wrong}");
         }
     }
 }

@@ -10,8 +10,20 @@ use super::kind::Environment;
 pub struct Flag {
     /// `--workers`, or `--set` with its key.
     pub name: String,
+    /// Empty where a `--set` is no KEY=VALUE.
     pub key: String,
     pub value: String,
+}
+
+impl Flag {
+    /// From the text after `--set`. A key is repeated only if it looks like one: it may be half of a URL.
+    pub fn set(text: &str) -> Self {
+        let is_key =
+            |key: &str| key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b));
+        let (key, value) = text.split_once('=').filter(|(key, _)| is_key(key.trim())).unwrap_or_default();
+        let key = key.trim();
+        Self { name: format!("--set {key}").trim_end().to_owned(), key: key.to_owned(), value: value.to_owned() }
+    }
 }
 
 /// Where a value comes from.
@@ -37,14 +49,6 @@ impl Origin {
             Self::Default => "default",
         }
     }
-
-    /// The file (or what else it is) and the place in it, as diagnostics name them.
-    pub(super) fn whereabouts(&self) -> (String, Option<Place>) {
-        match self {
-            Self::DotEnv { file, place, .. } | Self::File { file, place } => (file.clone(), Some(*place)),
-            origin => (origin.to_string(), None),
-        }
-    }
 }
 
 impl std::fmt::Display for Origin {
@@ -67,13 +71,36 @@ pub struct Fault {
     pub key: String,
     /// The value, unless it may be a secret.
     pub found: Option<String>,
+    /// As [`Origin::kind`] says it.
+    pub origin: &'static str,
+    /// Of a flag or a variable, its name stands in place of a file.
     #[serde(flatten)]
     pub diagnostic: Diagnostic,
 }
 
 impl Fault {
-    pub(super) fn of_file(diagnostic: Diagnostic) -> Self {
-        Self { key: String::new(), found: None, diagnostic }
+    pub(super) fn new(key: &str, origin: &Origin, message: impl Into<String>) -> Self {
+        let (file, place) = match origin {
+            Origin::DotEnv { file, place, .. } | Origin::File { file, place } => (file.clone(), Some(*place)),
+            origin => (origin.to_string(), None),
+        };
+        let diagnostic = Diagnostic::new(file, place, message);
+        Self { key: key.to_owned(), found: None, origin: origin.kind(), diagnostic }
+    }
+
+    /// Of a whole file: the configuration (`file`) or the variables (`.env`).
+    pub(super) fn of_file(origin: &'static str, diagnostic: Diagnostic) -> Self {
+        Self { key: String::new(), found: None, origin, diagnostic }
+    }
+
+    pub(super) fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.diagnostic.expected = expected.into();
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.diagnostic.help = help.into();
+        self
     }
 }
 

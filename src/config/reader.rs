@@ -1,24 +1,14 @@
 //! One setting after the other, from whoever gives it first: flag, environment, `.env`, file, default. Every value that is
 //! given is checked, also one that a stronger place overrides; faults are collected, not thrown.
 
-use std::ops::RangeInclusive;
-
-use codegen::{Diagnostic, nearest};
+use codegen::nearest;
 use serde_yaml::Value;
 
 use super::document::{Document, Entry, kind_of};
-use super::kind::{Kind, whole};
+use super::keys;
+use super::kind::Kind;
 use super::origin::{Fault, Flag, Origin, Picked, Shown};
 use super::variables::{Unresolved, Variables};
-
-/// Variables that give a setting, whatever the file calls it.
-const VARIABLES: [(&str, &str); 5] = [
-    ("database.url", "DATABASE_URL"),
-    ("monitoring.enabled", "MONITORING_ENABLED"),
-    ("monitoring.alert_webhook_url", "ALERT_WEBHOOK_URL"),
-    ("logging.level", "LOG_LEVEL"),
-    ("logging.dir", "LOG_DIR"),
-];
 
 /// Longer values are cut in messages.
 const FOUND_CHARS_MAX: usize = 60;
@@ -27,106 +17,93 @@ pub(super) struct Reader<'s> {
     flags: &'s [Flag],
     variables: &'s Variables,
     pub(super) document: &'s Document,
-    /// Whether what is read next has an effect: a variable that is not set is a fault only there.
-    pub(super) in_use: bool,
     pub(super) faults: Vec<Fault>,
     pub(super) shown: Vec<Shown>,
-    known: Vec<&'static str>,
-}
-
-struct Candidate {
-    value: Value,
-    origin: Origin,
-    /// Holds no references.
-    verbatim: bool,
-}
-
-/// What a setting can be, without its type.
-struct Spec<'s, T> {
-    key: &'static str,
-    expected: &'s str,
-    words: &'static [&'static str],
-    secret: bool,
-    help: &'s str,
-    read: &'s dyn Fn(&Value) -> Option<T>,
+    /// Keys of the file whose values messages may show.
+    pub(super) open: Vec<&'static str>,
 }
 
 impl<'s> Reader<'s> {
     pub(super) fn new(flags: &'s [Flag], variables: &'s Variables, document: &'s Document) -> Self {
-        let (faults, shown, known) = (Vec::new(), Vec::new(), Vec::new());
-        Self { flags, variables, document, in_use: true, faults, shown, known }
+        Self { flags, variables, document, faults: Vec::new(), shown: Vec::new(), open: Vec::new() }
     }
 
-    /// A setting with a default.
-    pub(super) fn pick<K: Kind>(&mut self, key: &'static str, default: K) -> Picked<K> {
-        self.pick_or(key, default, Origin::Default)
+    /// A setting with a default. Where it is not in use, it is checked all the same, but variables may be missing.
+    pub(super) fn pick<K: Kind>(&mut self, key: &'static str, in_use: bool, default: K) -> Picked<K> {
+        self.pick_or(key, in_use, default, Origin::Default)
     }
 
     /// A setting with a default that comes from somewhere.
-    pub(super) fn pick_or<K: Kind>(&mut self, key: &'static str, default: K, origin: Origin) -> Picked<K> {
+    pub(super) fn pick_or<K: Kind>(
+        &mut self,
+        key: &'static str,
+        in_use: bool,
+        default: K,
+        origin: Origin,
+    ) -> Picked<K> {
         let help = format!("the default is `{}`", plain(&default.show()));
-        let picked = self.find(key, &help).unwrap_or(Picked { value: default, origin });
-        self.show(key, picked.value.show(), picked.origin.clone());
+        let found = self.find(key, in_use, keys::variable_of(key), &help);
+        let picked = found.unwrap_or(Picked { value: default, origin });
+        self.show(key, in_use, picked.value.show(), picked.origin.clone());
         picked
     }
 
     /// A setting without a default.
-    pub(super) fn pick_if<K: Kind>(&mut self, key: &'static str) -> Option<K> {
-        let picked = self.find::<K>(key, REMOVE);
-        let shown = picked.as_ref().map_or(serde_json::Value::Null, |picked| picked.value.show());
-        let origin = picked.as_ref().map_or(Origin::Default, |picked| picked.origin.clone());
-        self.show(key, shown, origin);
-        picked.map(|picked| picked.value)
+    pub(super) fn pick_if<K: Kind>(&mut self, key: &'static str, in_use: bool, variable: &str) -> Option<Picked<K>> {
+        let picked = self.find::<K>(key, in_use, variable, REMOVE);
+        let (value, origin) = match &picked {
+            Some(picked) => (picked.value.show(), picked.origin.clone()),
+            None => (serde_json::Value::Null, Origin::Default),
+        };
+        self.show(key, in_use, value, origin);
+        picked
     }
 
-    pub(super) fn whole(&mut self, key: &'static str, range: RangeInclusive<u64>, default: u64, origin: Origin) -> u64 {
-        let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        let help = format!("the default is `{default}`");
-        let read = |value: &Value| whole(value).filter(|number| range.contains(number));
-        let spec = Spec { key, expected: &expected, words: &[], secret: false, help: &help, read: &read };
-        let candidates = self.candidates(key, variable_of(key));
-        let picked = self.first(&spec, candidates).unwrap_or(Picked { value: default, origin });
-        self.show(key, picked.value.into(), picked.origin);
-        picked.value
-    }
-
-    /// The value of a setting, where it is given; without a line in what is shown.
-    pub(super) fn find<K: Kind>(&mut self, key: &'static str, help: &str) -> Option<Picked<K>> {
-        let candidates = self.candidates(key, variable_of(key));
-        self.first(&spec(key, help), candidates)
-    }
-
-    /// As [`Self::find`], from a variable whose name another setting gives. Its value is taken as it is.
-    pub(super) fn find_named<K: Kind>(&mut self, key: &'static str, variable: &str) -> Option<Picked<K>> {
-        let mut candidates = self.candidates(key, Some(variable));
-        for candidate in &mut candidates {
-            candidate.verbatim |= matches!(candidate.origin, Origin::Environment(_));
-        }
-        self.first(&spec(key, REMOVE), candidates)
-    }
-
-    pub(super) fn show(&mut self, key: &'static str, value: serde_json::Value, origin: Origin) {
-        self.shown.push(Shown { key, value, origin, in_use: self.in_use });
-    }
-
-    pub(super) fn fault(
+    /// The value of a setting from the strongest place that gives it, without a line in what is shown. All places are
+    /// checked; None where no place gives it, or the strongest gives a wrong one.
+    pub(super) fn find<K: Kind>(
         &mut self,
-        key: &str,
-        found: Option<String>,
-        origin: &Origin,
-        message: String,
-        expected: &str,
+        key: &'static str,
+        in_use: bool,
+        variable: &str,
         help: &str,
-    ) {
-        let (file, place) = origin.whereabouts();
-        let diagnostic = Diagnostic::new(file, place, message).expected(expected).help(help);
-        self.faults.push(Fault { key: key.to_owned(), found, diagnostic });
+    ) -> Option<Picked<K>> {
+        if self.document.get(key).is_some_and(|entry| may_repeat::<K>(&entry.value)) {
+            self.open.push(key);
+        }
+        let mut picked = None;
+        for (at, (value, origin)) in self.candidates(key, variable).into_iter().enumerate() {
+            let read = match value {
+                Ok(value) => match K::read(&value) {
+                    Ok(read) => Some(read),
+                    Err(better) => {
+                        self.wrong::<K>(key, &value, &origin, if better.is_empty() { help } else { &better });
+                        None
+                    }
+                },
+                // A variable that nothing needs may be missing.
+                Err(Unresolved::Unset(_)) if at > 0 || !in_use => None,
+                Err(unresolved) => {
+                    self.unresolved(key, &unresolved, &origin);
+                    None
+                }
+            };
+            if at == 0 {
+                picked = read.map(|value| Picked { value, origin });
+            }
+        }
+        picked
     }
 
-    /// The first of these keys that the command line gives.
-    pub(super) fn flag_of(&self, keys: &[&str]) -> Option<Origin> {
-        let flag = self.flags.iter().find(|flag| keys.contains(&flag.key.as_str()) && !flag.value.is_empty());
-        flag.map(|flag| Origin::Flag(flag.name.clone()))
+    pub(super) fn show(&mut self, key: &'static str, in_use: bool, value: serde_json::Value, origin: Origin) {
+        self.shown.push(Shown { key, value, origin, in_use });
+    }
+
+    /// The first of these keys that is given, one of the command line before all others, and by whom.
+    pub(super) fn given<'k>(&self, keys: &[&'k str]) -> Option<(&'k str, Origin)> {
+        let origin = |key| Some((key, self.candidates(key, keys::variable_of(key)).into_iter().next()?.1));
+        let given: Vec<_> = keys.iter().filter_map(|key| origin(*key)).collect();
+        given.iter().find(|(_, origin)| matches!(origin, Origin::Flag(_))).or(given.first()).cloned()
     }
 
     /// Where a key of the file comes from.
@@ -136,120 +113,75 @@ impl<'s> Reader<'s> {
 
     /// Everything that gives this setting, the strongest first. What is empty on the command line or in a variable is
     /// not given.
-    fn candidates(&self, key: &str, variable: Option<&str>) -> Vec<Candidate> {
+    fn candidates(&self, key: &str, variable: &str) -> Vec<(Result<Value, Unresolved>, Origin)> {
         let flags = self.flags.iter().filter(|flag| flag.key == key);
-        let flags = flags.map(|flag| (flag.value.as_str(), Origin::Flag(flag.name.clone()), false));
-        let variables = variable.into_iter().flat_map(|name| {
-            self.variables.given(name).map(move |variable| {
-                let name = name.to_owned();
-                let origin = match variable.place {
-                    Some(place) => Origin::DotEnv { name, file: self.variables.file.file.clone(), place },
-                    None => Origin::Environment(name),
-                };
-                (variable.text, origin, variable.verbatim)
-            })
+        let flags = flags.map(|flag| (self.variables.resolve(&flag.value), Origin::Flag(flag.name.clone())));
+        let texts = flags.chain(self.variables.given(variable)).filter(|(text, _)| text.as_deref() != Ok(""));
+        let entry = self.document.get(key).map(|entry| {
+            let value = match &entry.value {
+                Value::String(text) => self.variables.resolve(text).map(Value::from),
+                value => Ok(value.clone()),
+            };
+            (value, self.origin_of(entry))
         });
-        let texts = flags.chain(variables).filter(|(text, ..)| !text.is_empty());
-        let texts = texts.map(|(text, origin, verbatim)| Candidate { value: Value::from(text), origin, verbatim });
-        let entry = self.document.get(key);
-        let entry =
-            entry.map(|entry| Candidate { value: entry.value.clone(), origin: self.origin_of(entry), verbatim: false });
-        texts.chain(entry).collect()
+        texts.map(|(text, origin)| (text.map(Value::from), origin)).chain(entry).collect()
     }
 
-    /// The first candidate's value. All are checked; None where the first is wrong.
-    fn first<T>(&mut self, spec: &Spec<'_, T>, candidates: Vec<Candidate>) -> Option<Picked<T>> {
-        self.known.push(spec.key);
-        let mut first = None;
-        for (at, candidate) in candidates.into_iter().enumerate() {
-            let Candidate { value, origin, verbatim } = candidate;
-            let resolved = match &value {
-                Value::String(text) if !verbatim => self.variables.resolve(text).map(Value::from),
-                _ => Ok(value),
-            };
-            let read = match resolved {
-                Ok(value) => {
-                    let read = (spec.read)(&value);
-                    if read.is_none() {
-                        self.wrong(spec, &value, &origin);
-                    }
-                    read
-                }
-                // A variable that nothing needs may be missing.
-                Err(Unresolved::Unset(_)) if at > 0 || !self.in_use => None,
-                Err(unresolved) => {
-                    self.unresolved(spec.key, &unresolved, &origin);
-                    None
-                }
-            };
-            if at == 0 {
-                first = read.map(|value| Picked { value, origin });
-            }
-        }
-        first
-    }
-
-    fn wrong<T>(&mut self, spec: &Spec<'_, T>, value: &Value, origin: &Origin) {
-        let text = match value {
-            Value::Bool(value) => Some(value.to_string()),
-            Value::Number(value) => Some(value.to_string()),
-            Value::String(value) => Some(value.escape_debug().to_string()),
-            _ => None,
-        };
-        let found = text.clone().filter(|_| !spec.secret);
+    fn wrong<K: Kind>(&mut self, key: &str, value: &Value, origin: &Origin, help: &str) {
+        let found = scalar(value).filter(|_| may_repeat::<K>(value)).map(|text| text.escape_debug().to_string());
         let message = match (&found, value) {
-            (_, Value::Null) => format!("`{}` has no value", spec.key),
-            (Some(found), _) => format!("`{}` cannot be `{}`", spec.key, shortened(found)),
-            (None, _) if text.is_some() => format!("`{}` has a value that it cannot have (not shown)", spec.key),
-            (None, value) => format!("`{}` cannot be {}", spec.key, kind_of(value)),
+            (_, Value::Null) => format!("`{key}` has no value"),
+            (Some(found), _) => format!("`{key}` cannot be `{}`", shortened(found)),
+            (None, value) if scalar(value).is_some() => format!("`{key}` has a value that it cannot have (not shown)"),
+            (None, value) => format!("`{key}` cannot be {}", kind_of(value)),
         };
-        let meant = found.as_deref().and_then(|found| nearest(found, spec.words));
-        let help = meant.map_or_else(|| spec.help.to_owned(), |word| format!("did you mean `{word}`?"));
-        self.fault(spec.key, found, origin, message, spec.expected, &help);
+        let meant = found.as_deref().and_then(|found| nearest(found, K::WORDS));
+        let help = meant.map_or_else(|| help.to_owned(), |word| format!("did you mean `{word}`?"));
+        let fault = Fault::new(key, origin, message).expected(K::expected()).help(help);
+        self.faults.push(Fault { found, ..fault });
     }
 
     fn unresolved(&mut self, key: &str, unresolved: &Unresolved, origin: &Origin) {
         let (expected, help) = match unresolved {
             Unresolved::Unset(name) => {
-                (String::new(), format!("set {name} in the environment or in .env, or write ${{{name}:-a default}}"))
+                ("", format!("set {name} in the environment or in .env, or write ${{{name}:-a default}}"))
             }
             Unresolved::NotUnderstood => (
-                "${NAME} or ${NAME:-default}".to_owned(),
+                "${NAME} or ${NAME:-default}",
                 "write $${ for a plain `${`; in .env, put single quotes around the value".to_owned(),
             ),
-            Unresolved::Loop(_) | Unresolved::TooLong => (String::new(), "correct the variables it names".to_owned()),
+            Unresolved::NotText(_) => ("UTF-8 text", "set it anew".to_owned()),
+            Unresolved::Loop(_) | Unresolved::TooLong => ("", "correct the variables it names".to_owned()),
         };
-        self.fault(key, None, origin, format!("`{key}`: {unresolved}"), &expected, &help);
+        let fault = Fault::new(key, origin, format!("`{key}`: {unresolved}"));
+        self.faults.push(fault.expected(expected).help(help));
     }
 
-    /// Keys that nobody asked for: of the file, and of `--set`. To be called when everything was read.
+    /// Keys that are none: of the file, and of `--set`.
     pub(super) fn refuse_unknown(&mut self) {
-        let flags = self.flags;
-        for flag in flags {
-            if self.known.contains(&flag.key.as_str()) {
-                continue;
-            }
-            let help = self.suggestion(&flag.key);
-            let message = format!("unknown setting `{}`", flag.key.escape_debug());
-            self.fault(&flag.key, None, &Origin::Flag(flag.name.clone()), message, "", &help);
+        for flag in self.flags.iter().filter(|flag| keys::position(&flag.key).is_none()) {
+            let origin = Origin::Flag(flag.name.clone());
+            self.faults.push(if flag.key.is_empty() {
+                let fault = Fault::new("", &origin, "a setting that cannot be read (not shown)");
+                fault.expected("KEY=VALUE").help("write --set logging.level=DEBUG")
+            } else {
+                let message = format!("unknown setting `{}`", flag.key);
+                Fault::new(&flag.key, &origin, message).help(keys::suggestion(&flag.key))
+            });
         }
-        let document = self.document;
-        for entry in &document.entries {
-            let inside = self.known.iter().any(|known| starts_section(known, &entry.key));
-            let above = entry.key.rsplit_once('.').map(|(above, _)| above);
-            // Below something unknown, or below a value, one message is enough.
-            let is_told = above.is_some_and(|above| !self.known.iter().any(|known| starts_section(known, above)));
-            if entry.is_flat() && !is_told {
+        for entry in &self.document.entries {
+            let is_section = keys::is_section(&entry.key);
+            if !keys::is_section(entry.above()) {
+                // Below something unknown, or below a value, one message is enough.
+            } else if entry.is_flat() {
                 self.flat(entry);
-            } else if inside && !(entry.value.is_mapping() || entry.value.is_null()) {
+            } else if is_section && !(entry.value.is_mapping() || entry.value.is_null()) {
                 let message = format!("`{}` is {}", entry.key, kind_of(&entry.value));
-                let help = format!("write its keys below it, indented: {}", self.children(&entry.key).join(", "));
-                self.fault(&entry.key, None, &self.origin_of(entry), message, "a mapping", &help);
-            } else if !(inside || is_told || self.known.contains(&entry.key.as_str())) {
-                let help = self.suggestion(&entry.key);
-                let origin = Origin::File { file: document.file.clone(), place: entry.key_place };
-                let message = format!("unknown key `{}`", entry.key.escape_debug());
-                self.fault(&entry.key, None, &origin, message, "", &help);
+                let help = format!("write its keys below it, indented: {}", keys::inside(&entry.key).join(", "));
+                let fault = Fault::new(&entry.key, &self.origin_of(entry), message);
+                self.faults.push(fault.expected("a mapping").help(help));
+            } else if !is_section && keys::position(&entry.key).is_none() {
+                self.unknown(entry, "", keys::suggestion(&entry.key));
             }
         }
     }
@@ -257,46 +189,30 @@ impl<'s> Reader<'s> {
     fn flat(&mut self, entry: &Entry) {
         let (section, key) = entry.name.split_once('.').unwrap_or_default();
         let help = format!("write `{section}:`, and below it, indented, `{key}:`").escape_debug().to_string();
+        self.unknown(entry, "sections, not dots", help);
+    }
+
+    fn unknown(&mut self, entry: &Entry, expected: &str, help: String) {
         let origin = Origin::File { file: self.document.file.clone(), place: entry.key_place };
-        let message = format!("unknown key `{}`", entry.key.escape_debug());
-        self.fault(&entry.key, None, &origin, message, "sections, not dots", &help);
-    }
-
-    fn suggestion(&self, key: &str) -> String {
-        let (above, name) = key.rsplit_once('.').unwrap_or(("", key));
-        let siblings = self.children(above);
-        if let Some(meant) = nearest(name, &siblings) {
-            return format!("did you mean `{meant}`?");
-        }
-        let elsewhere = self.known.iter().find(|known| known.rsplit('.').next() == Some(name));
-        if let Some(known) = elsewhere {
-            return format!("did you mean `{known}`?");
-        }
-        match (above, siblings.is_empty()) {
-            (_, true) => format!("known here: {}", self.children("").join(", ")),
-            ("", _) => format!("known here: {}", siblings.join(", ")),
-            (above, _) => format!("known in `{above}`: {}", siblings.join(", ")),
-        }
-    }
-
-    /// The names of what a section holds; of the sections where it is empty.
-    fn children(&self, section: &str) -> Vec<&'static str> {
-        let mut names = Vec::new();
-        for known in &self.known {
-            let inside = if section.is_empty() { Some(*known) } else { known.strip_prefix(section) };
-            let inside = inside.filter(|rest| section.is_empty() || rest.starts_with('.'));
-            let name = inside.and_then(|rest| rest.trim_start_matches('.').split('.').next());
-            names.extend(name.filter(|name| !names.contains(name)));
-        }
-        names
+        let fault = Fault::new(&entry.key, &origin, format!("unknown key `{}`", entry.key.escape_debug()));
+        self.faults.push(fault.expected(expected).help(help));
     }
 }
 
-const REMOVE: &str = "correct it, or remove it";
+pub(super) const REMOVE: &str = "correct it, or remove it";
 
-fn spec<'h, K: Kind>(key: &'static str, help: &'h str) -> Spec<'h, K> {
-    let help = if K::HELP.is_empty() { help } else { K::HELP };
-    Spec { key, expected: K::EXPECTED, words: K::WORDS, secret: K::SECRET, help, read: &K::read }
+/// Whether a message may show this value. What looks like a URL with a password may stand in a wrong place.
+fn may_repeat<K: Kind>(value: &Value) -> bool {
+    scalar(value).is_some_and(|text| !(K::hides(&text) || text.contains("://") || text.contains('@')))
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Number(value) => Some(value.to_string()),
+        Value::String(value) => Some(value.clone()),
+        _ => None,
+    }
 }
 
 /// A value as a person writes it.
@@ -308,18 +224,9 @@ pub(super) fn plain(value: &serde_json::Value) -> String {
     }
 }
 
-/// Whether `key` stands in that section.
-fn starts_section(key: &str, section: &str) -> bool {
-    key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))
-}
-
 fn shortened(text: &str) -> String {
     if text.chars().count() <= FOUND_CHARS_MAX {
         return text.to_owned();
     }
     text.chars().take(FOUND_CHARS_MAX).chain(['…']).collect()
-}
-
-fn variable_of(key: &str) -> Option<&'static str> {
-    VARIABLES.iter().find(|(known, _)| *known == key).map(|(_, name)| *name)
 }

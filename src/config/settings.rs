@@ -1,15 +1,15 @@
-//! Every setting there is: its key, what it can be, its default. The order here is the order in which they are shown.
+//! Every setting there is: what it can be, its default, and when it is in use.
 
 use std::time::Duration;
 
-use serde_yaml::Value;
+use crate::secret::{Secret, mask_url};
 
-use crate::secret::Secret;
-
-use super::kind::{DatabaseUrl, Environment, Kind as _, Level, LogFormat, VariableName, WebhookUrl, Workers};
-use super::origin::{Origin, Picked};
-use super::reader::Reader;
-use super::variables::url_word;
+use super::address::{DatabaseUrl, Host, WebhookUrl};
+use super::keys::variable_of;
+use super::kind::{Environment, Kind as _, Level, LogFormat, VariableName, Whole, Workers};
+use super::origin::{Fault, Origin, Picked};
+use super::reader::{REMOVE, Reader};
+use super::variables::{url_word, without_references};
 
 /// Used where nobody names a database.
 const DEFAULT_DATABASE: &str = "sqlite://.omninode/omninode.db";
@@ -90,18 +90,16 @@ fn preset(environment: Environment) -> (LogFormat, Rotation) {
 }
 
 pub(super) fn read(reader: &mut Reader<'_>, cores: usize) -> Settings {
-    let environment = reader.pick("environment", Environment::Development).value;
-    // Read first, because without it no database is needed; shown in its place.
-    let shown = reader.shown.len();
-    let enabled = reader.pick("monitoring.enabled", true).value;
-    let switch = reader.shown.split_off(shown);
-    let database = database(reader, enabled, cores);
-    let template_cache = template_cache(reader);
-    let parallel_generation = parallel_generation(reader, cores);
-    reader.shown.extend(switch);
-    let monitoring = monitoring(reader, enabled);
-    let logging = logging(reader, environment);
-    Settings { environment, database, template_cache, parallel_generation, monitoring, logging }
+    let environment = reader.pick("environment", true, Environment::Development).value;
+    let monitored = reader.pick("monitoring.enabled", true, true).value;
+    Settings {
+        environment,
+        database: database(reader, monitored, cores),
+        template_cache: template_cache(reader),
+        parallel_generation: parallel_generation(reader, cores),
+        monitoring: monitoring(reader, monitored),
+        logging: logging(reader, environment),
+    }
 }
 
 /// Either a URL, or the block of the guide (a PostgreSQL URL in parts), or the embedded database.
@@ -114,147 +112,142 @@ fn database(reader: &mut Reader<'_>, monitored: bool, cores: usize) -> Database 
         "database.password",
         "database.password_env",
     ];
-    reader.in_use = monitored;
-    let url = reader.find::<DatabaseUrl>("database.url", "correct it, or remove it");
-    let in_file: Vec<_> = PARTS.iter().filter_map(|key| reader.document.get(key)).collect();
-    if let (Some(Picked { origin: origin @ Origin::File { .. }, .. }), Some(part)) = (&url, in_file.first()) {
-        let message = format!("`database.url` and `{}` name two databases", part.key);
-        reader.fault("database.url", None, origin, message, "one of the two", "remove the URL, or the parts");
+    const URL: &str = "database.url";
+    let given = reader.find::<DatabaseUrl>(URL, monitored, variable_of(URL), REMOVE);
+    let block = reader.given(&PARTS);
+    if let (Some(url), Some((part, origin))) = (&given, &block)
+        // A URL of the environment beats the block of a file; but whoever writes a part on the command line wants it used.
+        && (matches!(url.origin, Origin::File { .. }) || matches!(origin, Origin::Flag(_)))
+    {
+        let help = format!("remove the URL ({}), or the parts ({origin})", url.origin);
+        let fault = Fault::new(part, origin, format!("`{URL}` and `{part}` name two databases"));
+        reader.faults.push(fault.expected("one of the two").help(help));
     }
-    let block = in_file.first().map(|entry| reader.origin_of(entry)).or_else(|| reader.flag_of(&PARTS));
-    let by_parts = url.is_none() && block.is_some();
-
-    let at = reader.shown.len();
-    reader.in_use = monitored && by_parts;
-    let built = parts(reader);
-    let built = block.filter(|_| by_parts).map(|origin| Picked { value: built, origin });
-    let default = || Picked { value: DatabaseUrl(Secret::new(DEFAULT_DATABASE)), origin: Origin::Default };
-    let url = url.or(built).unwrap_or_else(default);
-    reader.in_use = monitored;
-    reader.show("database.url", url.value.show(), url.origin);
-    reader.shown[at..].rotate_right(1);
-
-    reader.in_use = monitored && url.value.is_postgres();
-    let usual = (cores as u64 * 2 + 1).max(10);
-    let pool_size = reader.whole("database.pool_size", 1..=10_000, usual, Origin::Default);
-    let pool_max = reader.whole("database.pool_max", 1..=10_000, (usual * 2).max(pool_size), Origin::Default);
-    if let Some(entry) = reader.document.get("database.pool_max").filter(|_| pool_max < pool_size) {
-        let origin = reader.origin_of(entry);
-        let message = format!("`database.pool_max` ({pool_max}) is below `database.pool_size` ({pool_size})");
-        let expected = format!("at least {pool_size}");
-        reader.fault("database.pool_max", Some(pool_max.to_string()), &origin, message, &expected, "raise it");
-    }
-    reader.in_use = true;
+    let by_parts = reader.given(&[URL]).is_none() && block.is_some();
+    let built = parts(reader, monitored && by_parts);
+    let (default, origin) = match block {
+        Some((_, origin)) if by_parts => (built, origin),
+        _ => (DatabaseUrl(Secret::new(DEFAULT_DATABASE)), Origin::Default),
+    };
+    let url = given.unwrap_or(Picked { value: default, origin });
+    reader.show(URL, monitored, url.value.show(), url.origin);
+    let (pool_size, pool_max) = pool(reader, monitored && url.value.is_postgres(), cores);
     Database { url: url.value, pool_size, pool_max }
 }
 
-/// The URL of the `database:` block.
-fn parts(reader: &mut Reader<'_>) -> DatabaseUrl {
-    let text = |reader: &mut Reader<'_>, key, default: &str| reader.pick(key, default.to_owned()).value;
-    let host = text(reader, "database.host", "localhost");
-    let port = reader.whole("database.port", 1..=65_535, 5_432, Origin::Default);
-    let database = text(reader, "database.database", "omninode_bridge");
-    let user = text(reader, "database.user", "postgres");
-    let variable = reader.pick("database.password_env", VariableName("POSTGRES_PASSWORD".to_owned()));
-    let password = reader.find_named::<Secret>("database.password", &variable.value.0);
-    if password.is_none() && variable.origin != Origin::Default && reader.in_use {
-        let message = format!("the variable `{}`, which holds the password, is not set or empty", variable.value.0);
-        let help = "set it in the environment or in .env; to connect without a password, remove `password_env`";
-        reader.fault("database.password_env", None, &variable.origin, message, "", help);
+/// Connections kept open, and connections at most. Where only one is given, the other goes along with it.
+fn pool(reader: &mut Reader<'_>, in_use: bool, cores: usize) -> (u64, u64) {
+    type Connections = Whole<1, 10_000>;
+    const SIZE: &str = "database.pool_size";
+    const MAX: &str = "database.pool_max";
+    let usual = (cores as u64 * 2 + 1).clamp(10, 5_000);
+    let max = reader.find::<Connections>(MAX, in_use, "", REMOVE);
+    let size = max.as_ref().map_or(usual, |max| max.value.0.min(usual));
+    let size = reader.pick::<Connections>(SIZE, in_use, Whole(size));
+    let default = || Picked { value: Whole((usual * 2).max(size.value.0)), origin: Origin::Default };
+    let max = max.unwrap_or_else(default);
+    reader.show(MAX, in_use, max.value.show(), max.origin.clone());
+    let (most, kept) = (max.value.0, size.value.0);
+    if most < kept {
+        let message = format!("`{MAX}` ({most}) is below `{SIZE}` ({kept}, {})", size.origin);
+        let fault = Fault::new(MAX, &max.origin, message)
+            .expected(format!("at least {kept}"))
+            .help("raise it, or lower the other");
+        reader.faults.push(Fault { found: Some(most.to_string()), ..fault });
     }
-    let shown = password.as_ref().map_or(serde_json::Value::Null, |password| password.value.show());
-    let origin = password.as_ref().map_or(Origin::Default, |password| password.origin.clone());
-    reader.show("database.password", shown, origin);
-    // An IPv6 address wants brackets; the path of a socket is encoded.
-    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
-    let host = if host.starts_with('[') { host } else { url_word(&host) };
+    (kept, most)
+}
+
+/// The URL of the `database:` block.
+fn parts(reader: &mut Reader<'_>, in_use: bool) -> DatabaseUrl {
+    let host = reader.pick("database.host", in_use, Host("localhost".to_owned())).value.in_url();
+    let port = reader.pick("database.port", in_use, Whole::<1, 65_535>(5_432)).value.0;
+    let word =
+        |reader: &mut Reader<'_>, key, default: &str| url_word(&reader.pick(key, in_use, default.to_owned()).value);
+    let database = word(reader, "database.database", "omninode_bridge");
+    let user = word(reader, "database.user", "postgres");
+    let variable = reader.pick("database.password_env", in_use, VariableName("POSTGRES_PASSWORD".to_owned()));
+    let password = reader.pick_if::<Secret>("database.password", in_use, &variable.value.0);
+    if password.is_none() && variable.origin != Origin::Default && in_use {
+        let message =
+            format!("the variable `{}`, which holds the password, is not set or empty", variable.value.shown());
+        let help = "set it in the environment or in .env; to connect without a password, remove `password_env`";
+        reader.faults.push(Fault::new("database.password_env", &variable.origin, message).help(help));
+    }
     let password = password.map_or_else(String::new, |password| format!(":{}", url_word(password.value.reveal())));
-    let (user, database) = (url_word(&user), url_word(&database));
     DatabaseUrl(Secret::new(format!("postgresql://{user}{password}@{host}:{port}/{database}")))
 }
 
 fn template_cache(reader: &mut Reader<'_>) -> TemplateCache {
-    let enabled = reader.pick("template_cache.enabled", true).value;
-    reader.in_use = enabled;
-    let settings = TemplateCache {
+    let enabled = reader.pick("template_cache.enabled", true, true).value;
+    let ttl = reader.pick("template_cache.ttl_seconds", enabled, Whole::<1, 31_536_000>(3_600));
+    TemplateCache {
         enabled,
-        max_templates: reader.whole("template_cache.max_templates", 1..=1_000_000, 100, Origin::Default),
-        max_size_mb: reader.whole("template_cache.max_size_mb", 1..=65_536, 50, Origin::Default),
-        ttl: seconds(reader, "template_cache.ttl_seconds", 31_536_000, 3_600),
-        enable_persistence: reader.pick("template_cache.enable_persistence", true).value,
-    };
-    reader.in_use = true;
-    settings
+        max_templates: reader.pick("template_cache.max_templates", enabled, Whole::<1, 1_000_000>(100)).value.0,
+        max_size_mb: reader.pick("template_cache.max_size_mb", enabled, Whole::<1, 65_536>(50)).value.0,
+        ttl: Duration::from_secs(ttl.value.0),
+        enable_persistence: reader.pick("template_cache.enable_persistence", enabled, true).value,
+    }
 }
 
 fn parallel_generation(reader: &mut Reader<'_>, cores: usize) -> ParallelGeneration {
-    let enabled = reader.pick("parallel_generation.enabled", true).value;
-    reader.in_use = enabled;
-    let workers = reader.pick("parallel_generation.max_workers", Workers::All);
-    reader.in_use = true;
+    let enabled = reader.pick("parallel_generation.enabled", true, true).value;
+    let workers = reader.pick("parallel_generation.max_workers", enabled, Workers::All);
+    let timeout = reader.pick("parallel_generation.worker_timeout_seconds", true, Whole::<1, 86_400>(300));
     // Whoever asks for workers on the command line gets them.
     let alone = !enabled && !matches!(workers.origin, Origin::Flag(_));
     ParallelGeneration {
         workers: if alone { 1 } else { workers.value.count(cores) },
-        worker_timeout: seconds(reader, "parallel_generation.worker_timeout_seconds", 86_400, 300),
+        worker_timeout: Duration::from_secs(timeout.value.0),
     }
 }
 
 fn monitoring(reader: &mut Reader<'_>, enabled: bool) -> Monitoring {
-    reader.in_use = enabled;
-    let settings = Monitoring {
+    const HOOK: &str = "monitoring.alert_webhook_url";
+    let points = reader.pick("monitoring.metric_retention_points", enabled, Whole::<1, 10_000_000>(1_000));
+    let interval = reader.pick("monitoring.health_check_interval_seconds", enabled, Whole::<1, 86_400>(60));
+    let hook = reader.pick_if(HOOK, enabled, variable_of(HOOK));
+    Monitoring {
         enabled,
-        metric_retention_points: reader.whole(
-            "monitoring.metric_retention_points",
-            1..=10_000_000,
-            1_000,
-            Origin::Default,
-        ),
-        health_check_interval: seconds(reader, "monitoring.health_check_interval_seconds", 86_400, 60),
-        alert_webhook_url: reader.pick_if("monitoring.alert_webhook_url"),
-    };
-    reader.in_use = true;
-    settings
+        metric_retention_points: points.value.0,
+        health_check_interval: Duration::from_secs(interval.value.0),
+        alert_webhook_url: hook.map(|hook| hook.value),
+    }
 }
 
 fn logging(reader: &mut Reader<'_>, environment: Environment) -> Logging {
-    let (format, rotation) = preset(environment);
-    let origin = || Origin::Preset(environment);
+    const DIR: &str = "logging.dir";
+    let (format, Rotation { max_bytes, backup_count, compression }) = preset(environment);
+    let from = || Origin::Preset(environment);
+    let max_bytes = Whole::<1_024, { 1 << 40 }>(max_bytes);
+    let backup_count = Whole::<0, 10_000>(backup_count);
     Logging {
-        level: reader.pick("logging.level", Level::Warning).value,
-        format: reader.pick_or("logging.format", format, origin()).value,
-        dir: reader.pick_if("logging.dir"),
+        level: reader.pick("logging.level", true, Level::Warning).value,
+        format: reader.pick_or("logging.format", true, format, from()).value,
+        dir: reader.pick_if(DIR, true, variable_of(DIR)).map(|dir| dir.value),
         rotation: Rotation {
-            max_bytes: reader.whole("logging.rotation.max_bytes", 1_024..=1 << 40, rotation.max_bytes, origin()),
-            backup_count: reader.whole("logging.rotation.backup_count", 0..=10_000, rotation.backup_count, origin()),
-            compression: reader.pick_or("logging.rotation.compression", rotation.compression, origin()).value,
+            max_bytes: reader.pick_or("logging.rotation.max_bytes", true, max_bytes, from()).value.0,
+            backup_count: reader.pick_or("logging.rotation.backup_count", true, backup_count, from()).value.0,
+            compression: reader.pick_or("logging.rotation.compression", true, compression, from()).value,
         },
     }
 }
 
-fn seconds(reader: &mut Reader<'_>, key: &'static str, max: u64, default: u64) -> Duration {
-    Duration::from_secs(reader.whole(key, 1..=max, default, Origin::Default))
-}
-
-/// Keys of the file whose value is a secret that stands there itself, with the advice for each.
-pub(super) fn literal_secrets(reader: &Reader<'_>) -> Vec<(&'static str, Origin, &'static str)> {
-    let is_reference = |text: &str| text.contains("${");
-    let password_of = |url: &str| {
-        let (_, rest) = url.split_once("://")?;
-        let (user, _) = rest.rsplit_once('@')?;
-        user.split_once(':').map(|(_, password)| password.to_owned())
-    };
+/// Warnings of secrets that stand in the file themselves. Of those with a fault that is enough.
+pub(super) fn literal_secrets(reader: &Reader<'_>) -> Vec<Fault> {
     let found = [
         ("database.password", "name its variable instead: `password_env: POSTGRES_PASSWORD`"),
         ("database.url", "write `${POSTGRES_PASSWORD}` in its place"),
         ("monitoring.alert_webhook_url", "write `${ALERT_WEBHOOK_URL}` in its place"),
     ];
-    let entries = found.into_iter().filter_map(|(key, help)| Some((key, reader.document.get(key)?, help)));
-    let literal = entries.filter(|(key, entry, _)| match (&entry.value, *key) {
-        (Value::String(text), "database.url") => password_of(text).is_some_and(|password| !is_reference(&password)),
-        (Value::String(text), _) => !text.is_empty() && !is_reference(text),
-        (Value::Number(_), _) => true,
-        _ => false,
-    });
-    literal.map(|(key, entry, help)| (key, reader.origin_of(entry), help)).collect()
+    let warning = |(key, help): (&str, &str)| {
+        let entry = reader.document.get(key)?;
+        let text = entry.value.as_str()?;
+        let written = without_references(text);
+        let literal = if key == "database.url" { mask_url(&written) != written } else { written == text };
+        let told = reader.faults.iter().any(|fault| fault.key == key);
+        let message = format!("`{key}` holds a secret that stands in the file");
+        (literal && !written.is_empty() && !told).then(|| Fault::new(key, &reader.origin_of(entry), message).help(help))
+    };
+    found.into_iter().filter_map(warning).collect()
 }

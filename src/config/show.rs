@@ -2,40 +2,31 @@
 
 use serde_json::json;
 
-use crate::diagnostics;
-use crate::secret::mask_lines;
-
 use super::reader::plain;
 use super::{Fault, Loaded};
+use crate::diagnostics;
 
 impl Loaded {
     /// The faults, as a person reads them.
     pub fn faults_in_words(&self, colour: bool) -> Vec<String> {
-        self.faults
-            .iter()
-            .map(|fault| diagnostics::render(&fault.diagnostic, self.source_of(fault).as_deref(), colour))
-            .collect()
+        let render = |fault: &Fault| diagnostics::render(&fault.diagnostic, self.source_of(fault), colour);
+        self.faults.iter().map(render).collect()
     }
 
     /// The warnings, as a person reads them.
     pub fn warnings_in_words(&self, colour: bool) -> Vec<String> {
-        let render =
-            |fault: &Fault| diagnostics::render_warning(&fault.diagnostic, self.source_of(fault).as_deref(), colour);
+        let render = |fault: &Fault| diagnostics::render_warning(&fault.diagnostic, self.source_of(fault), colour);
         self.warnings.iter().map(render).collect()
     }
 
     /// The text behind a fault, without secrets. Of `.env` files no line is ever shown.
-    fn source_of(&self, fault: &Fault) -> Option<String> {
-        (fault.diagnostic.file == self.document.file).then(|| mask_lines(&self.document.text))
+    fn source_of(&self, fault: &Fault) -> Option<&str> {
+        self.source.as_deref().filter(|_| fault.origin == "file")
     }
 
     /// What was checked, in one line.
     pub fn verdict(&self) -> String {
-        let files: Vec<&str> = [self.document.file.as_str()]
-            .into_iter()
-            .chain(self.env_file.as_deref())
-            .filter(|name| !name.is_empty())
-            .collect();
+        let files: Vec<&str> = self.file.iter().chain(&self.env_file).map(String::as_str).collect();
         let what = if files.is_empty() {
             "no configuration file; defaults and environment".to_owned()
         } else {
@@ -50,14 +41,31 @@ impl Loaded {
     }
 
     pub fn check_as_json(&self) -> String {
-        let file = Some(&self.document.file).filter(|name| !name.is_empty());
-        let report = json!({"file": file, "env_file": self.env_file, "faults": self.faults, "warnings": self.warnings});
+        let told = |faults: &[Fault]| -> Vec<_> {
+            let fault = |fault: &Fault| {
+                let mut told = json!(fault);
+                if matches!(fault.origin, "flag" | "environment") {
+                    // A flag or a variable is no file.
+                    told["from"] = told["file"].take();
+                }
+                told
+            };
+            faults.iter().map(fault).collect()
+        };
+        let report = json!({
+            "file": self.file,
+            "env_file": self.env_file,
+            "faults": told(&self.faults),
+            "warnings": told(&self.warnings),
+        });
         format!("{report:#}\n")
     }
 
     /// A line for each setting: key, value, where it comes from.
     pub fn settings_in_words(&self) -> String {
-        let value = |value: &serde_json::Value| diagnostics::printable(&plain(value));
+        // On one line, whatever it holds.
+        let escaped = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+        let value = |value: &serde_json::Value| plain(value).chars().map(escaped).collect::<String>();
         let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
         let keys = width(&mut self.shown.iter().map(|shown| shown.key.len()));
         let values = width(&mut self.shown.iter().map(|shown| value(&shown.value).chars().count()));

@@ -1,17 +1,20 @@
 //! The environment as a value: what the process was given, then what `.env` says; and `${NAME}` in texts.
 //!
-//! The process environment is read once and never changed. A value of the process is taken as it is when it is looked up;
-//! a value of `.env` may itself hold references.
+//! The process environment is read once and never changed. Values of both places may hold references: `export $(cat .env |
+//! xargs)` leaves them in the process environment as they stand in the file.
 
 use std::collections::BTreeMap;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::dotenv::{DotEnv, is_name};
+use super::dotenv::{DotEnv, Entry, is_name};
+use super::origin::Origin;
 
 /// References within references.
 const DEPTH_MAX: u32 = 8;
-/// Characters of one text with everything put in.
+/// References that one text may need, those within references counted.
+const REFERENCES_MAX: u32 = 1_000;
+/// Bytes of one text with everything put in.
 const LENGTH_MAX: usize = 64 * 1024;
 
 /// What means nothing special anywhere in a URL.
@@ -21,7 +24,8 @@ const PATH: &AsciiSet = &WORD.remove(b'/');
 
 #[derive(Default)]
 pub struct Variables {
-    process: BTreeMap<String, String>,
+    /// None where the value is not UTF-8.
+    process: BTreeMap<String, Option<String>>,
     pub(super) file: DotEnv,
 }
 
@@ -30,55 +34,54 @@ pub struct Variables {
 pub(super) enum Unresolved {
     #[error("the variable `{0}` is not set")]
     Unset(String),
+    #[error("the variable `{0}` is not UTF-8 text")]
+    NotText(String),
     #[error("the variable `{0}` refers to itself, or more than {DEPTH_MAX} deep")]
     Loop(String),
     #[error("a `${{` that is no reference")]
     NotUnderstood,
-    #[error("the text is longer than {LENGTH_MAX} characters with its variables put in")]
+    #[error("more than {REFERENCES_MAX} references, or {LENGTH_MAX} bytes with their values put in")]
     TooLong,
 }
 
-/// A variable that is set, as it is written.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Variable<'v> {
-    pub text: &'v str,
-    /// The place in the `.env` file; None where it came with the process.
-    pub place: Option<codegen::Place>,
-    /// Holds no references.
-    pub verbatim: bool,
-}
-
 impl Variables {
-    /// Those of this process. Names and values that are not UTF-8 are no text of ours; what they held is shown as `\u{FFFD}`.
+    /// Those of this process.
     pub fn of_process() -> Self {
-        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        Self::new(std::env::vars_os().map(|(name, value)| (text(name), text(value))))
+        let named = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        Self { process: named.map(|(name, value)| (name, value.into_string().ok())).collect(), ..Self::default() }
     }
 
     pub fn new<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
-        let process = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Self { process, file: DotEnv::default() }
+        let process = variables.into_iter().map(|(name, value)| (name.into(), Some(value.into()))).collect();
+        Self { process, ..Self::default() }
     }
 
-    /// The variable from each place that has it, the strongest first.
-    pub(super) fn given(&self, name: &str) -> impl Iterator<Item = Variable<'_>> {
-        let process = self.process.get(name).map(|text| Variable { text, place: None, verbatim: false });
-        let entry = self.file.entries.get(name);
-        let file =
-            entry.map(|entry| Variable { text: &entry.value, place: Some(entry.place), verbatim: entry.verbatim });
-        process.into_iter().chain(file)
+    /// The value of a variable from each place that has it, the strongest first.
+    pub(super) fn given(&self, name: &str) -> Vec<(Result<String, Unresolved>, Origin)> {
+        let (file, entry) = (&self.file.file, self.file.entries.get(name));
+        let entry = entry.map(|entry| {
+            let (name, file, place) = (name.to_owned(), file.clone(), entry.place);
+            (self.of_file(entry, 0, &mut 0), Origin::DotEnv { name, file, place })
+        });
+        let process = self
+            .process
+            .get(name)
+            .map(|text| (self.of_environment(name, text.as_deref(), 0, &mut 0), Origin::Environment(name.to_owned())));
+        process.into_iter().chain(entry).collect()
     }
 
-    /// The value of a variable: what the process has as it is, what `.env` has with its references resolved.
-    fn look_up(&self, name: &str, depth: u32) -> Result<Option<String>, Unresolved> {
-        if depth > DEPTH_MAX {
-            return Err(Unresolved::Loop(name.to_owned()));
-        }
-        match self.given(name).next() {
-            None => Ok(None),
-            Some(found) if found.place.is_none() || found.verbatim => Ok(Some(found.text.to_owned())),
-            Some(found) => self.substitute(found.text, depth + 1).map(Some),
-        }
+    fn of_environment(
+        &self,
+        name: &str,
+        text: Option<&str>,
+        depth: u32,
+        count: &mut u32,
+    ) -> Result<String, Unresolved> {
+        self.substitute(text.ok_or_else(|| Unresolved::NotText(name.to_owned()))?, depth, count)
+    }
+
+    fn of_file(&self, entry: &Entry, depth: u32, count: &mut u32) -> Result<String, Unresolved> {
+        if entry.verbatim { Ok(entry.value.clone()) } else { self.substitute(&entry.value, depth, count) }
     }
 
     /// The text with `${NAME}` and `${NAME:-default}` put in; `$${` stands for a plain `${`.
@@ -88,10 +91,13 @@ impl Variables {
     /// # Errors
     /// See [`Unresolved`].
     pub(super) fn resolve(&self, text: &str) -> Result<String, Unresolved> {
-        self.substitute(text, 0)
+        self.substitute(text, 0, &mut 0)
     }
 
-    fn substitute(&self, text: &str, depth: u32) -> Result<String, Unresolved> {
+    fn substitute(&self, text: &str, depth: u32, count: &mut u32) -> Result<String, Unresolved> {
+        if text.len() > LENGTH_MAX {
+            return Err(Unresolved::TooLong);
+        }
         let mut made = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find("${") {
@@ -102,21 +108,10 @@ impl Variables {
                 rest = inside;
                 continue;
             }
-            let (reference, after) = inside.split_once('}').ok_or(Unresolved::NotUnderstood)?;
-            let (name, default) = match reference.split_once(":-") {
-                Some((name, default)) => (name, Some(default)),
-                None => (reference, None),
-            };
-            if !is_name(name) {
-                return Err(Unresolved::NotUnderstood);
-            }
+            let end = reference_end(inside).ok_or(Unresolved::NotUnderstood)?;
+            let (reference, after) = (&inside[..end], &inside[end + 1..]);
             made.push_str(&rest[..at]);
-            let value = match (self.look_up(name, depth)?, default) {
-                (Some(value), None) => value,
-                (Some(value), Some(_)) if !value.is_empty() => value,
-                (_, Some(default)) => default.to_owned(),
-                (None, None) => return Err(Unresolved::Unset(name.to_owned())),
-            };
+            let value = self.refer(reference, depth + 1, count)?;
             match encoding(&text[..text.len() - rest.len() + at], after) {
                 Some(set) => made.extend(utf8_percent_encode(&value, set)),
                 None => made.push_str(&value),
@@ -129,6 +124,47 @@ impl Variables {
         made.push_str(rest);
         Ok(made)
     }
+
+    /// The value of what stands between the braces.
+    fn refer(&self, reference: &str, depth: u32, count: &mut u32) -> Result<String, Unresolved> {
+        let (name, default) = match reference.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (reference, None),
+        };
+        if !is_name(name) {
+            return Err(Unresolved::NotUnderstood);
+        }
+        *count += 1;
+        if depth > DEPTH_MAX {
+            return Err(Unresolved::Loop(name.to_owned()));
+        } else if *count > REFERENCES_MAX {
+            return Err(Unresolved::TooLong);
+        }
+        let value = match (self.process.get(name), self.file.entries.get(name)) {
+            (Some(text), _) => Some(self.of_environment(name, text.as_deref(), depth, count)?),
+            (None, entry) => entry.map(|entry| self.of_file(entry, depth, count)).transpose()?,
+        };
+        match (value, default) {
+            (Some(value), None) => Ok(value),
+            (Some(value), Some(_)) if !value.is_empty() => Ok(value),
+            (_, Some(default)) => self.substitute(default, depth, count),
+            (None, None) => Err(Unresolved::Unset(name.to_owned())),
+        }
+    }
+}
+
+/// Where the brace is that ends a reference, of which this is the inside: a default may hold references.
+fn reference_end(inside: &str) -> Option<usize> {
+    let mut open = 0_u32;
+    for (at, char) in inside.char_indices() {
+        match char {
+            '}' if open == 0 => return Some(at),
+            '}' => open -= 1,
+            '{' if inside[..at].ends_with('$') => open += 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// How a value is encoded between these two parts of a text; None where the text is no URL.
@@ -143,7 +179,8 @@ fn encoding(before: &str, after: &str) -> Option<&'static AsciiSet> {
     let authority_goes_on = after.split(['/', '?', '#']).next().unwrap_or_default();
     Some(if before.contains(['?', '#']) {
         WORD
-    } else if before.contains('/') {
+    } else if before.contains('/') || scheme.eq_ignore_ascii_case("sqlite") {
+        // SQLite's URL has no host: its path begins at once.
         PATH
     } else if authority_goes_on.contains('@') {
         WORD
@@ -152,11 +189,15 @@ fn encoding(before: &str, after: &str) -> Option<&'static AsciiSet> {
     })
 }
 
-fn without_references(text: &str) -> String {
-    let mut parts = text.split("${");
-    let mut kept = parts.next().unwrap_or_default().to_owned();
-    parts.for_each(|part| kept.push_str(part.split_once('}').map_or("", |(_, after)| after)));
-    kept
+/// What is written itself.
+pub(super) fn without_references(text: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((before, inside)) = rest.split_once("${") {
+        kept.push_str(before);
+        rest = reference_end(inside).map_or("", |end| &inside[end + 1..]);
+    }
+    kept + rest
 }
 
 /// The value encoded as one word of a URL: a user, a password, the name of a database.
@@ -177,7 +218,7 @@ mod tests {
 
     #[test]
     fn references_defaults_and_what_is_no_reference() {
-        let known = variables(&[("A", "1"), ("EMPTY", ""), ("R", "${A}")], "");
+        let known = variables(&[("A", "1"), ("EMPTY", ""), ("R", "${A}"), ("P", "$${A}"), ("Q", "${NO}")], "");
         for (text, value) in [
             ("${A}", Ok("1")),
             ("x${A}y${A}", Ok("x1y1")),
@@ -186,7 +227,15 @@ mod tests {
             ("$A $$ $${A}", Ok("$A $$ ${A}")),
             ("${NO:-}", Ok("")),
             ("${NO:-a:-b}", Ok("a:-b")),
-            ("${R}", Ok("${A}")),
+            ("${R}", Ok("1")),
+            ("${P}", Ok("${A}")),
+            ("/a/${NO:-${A}}/c", Ok("/a/1/c")),
+            ("${NO:-x${EMPTY:-${R}}y}}", Ok("x1y}")),
+            ("${A:-${NO}}", Ok("1")),
+            ("${NO:-{x}}", Ok("{x}")),
+            ("${Q}", Err(Unresolved::Unset("NO".to_owned()))),
+            ("${NO:-${NO}}", Err(Unresolved::Unset("NO".to_owned()))),
+            ("${NO:-${A}", Err(Unresolved::NotUnderstood)),
             ("${NO}", Err(Unresolved::Unset("NO".to_owned()))),
             ("${NO-x}", Err(Unresolved::NotUnderstood)),
             ("a${", Err(Unresolved::NotUnderstood)),
@@ -197,7 +246,7 @@ mod tests {
 
     #[test]
     fn values_are_encoded_for_the_part_of_the_url_in_which_they_stand() {
-        let known = variables(&[("P", "/+=@:#% ü"), ("HOST", "h.example:99"), ("KEY", "a/b c")], "");
+        let known = variables(&[("P", "/+=@:#% ü"), ("HOST", "h.example:99"), ("KEY", "a/b c"), ("DIR", "/tmp")], "");
         for (text, value) in [
             ("postgresql://me:${P}@h/db", "postgresql://me:%2F%2B%3D%40%3A%23%25%20%C3%BC@h/db"),
             ("https://${HOST}/x/${KEY}?k=${KEY}", "https://h.example:99/x/a/b%20c?k=a%2Fb%20c"),
@@ -206,6 +255,8 @@ mod tests {
                 "pg://${NO:-a/b}:${P:-x}@${HOST}/${KEY}",
                 "pg://a%2Fb:%2F%2B%3D%40%3A%23%25%20%C3%BC@h.example:99/a/b%20c",
             ),
+            ("pg://u:${NO:-${P}}@h", "pg://u:%2F%2B%3D%40%3A%23%25%20%C3%BC@h"),
+            ("sqlite://${DIR}/x.db?mode=${KEY}", "sqlite:///tmp/x.db?mode=a%2Fb%20c"),
             ("not a url ://${KEY}", "not a url ://a/b c"),
             ("${KEY}://x", "a/b c://x"),
         ] {
@@ -228,5 +279,16 @@ mod tests {
         let mut text = format!("V0={}\n", "x".repeat(1_000));
         (1..8).for_each(|n| text += &format!("V{n}={}\n", format!("${{V{}}}", n - 1).repeat(20)));
         assert_eq!(variables(&[], &text).resolve("${V7}"), Err(Unresolved::TooLong));
+        // Also where nothing grows.
+        assert_eq!(variables(&[], &text.replace('x', "")).resolve("${V7}"), Err(Unresolved::TooLong));
+        let nested = "${N:-".repeat(9_000) + &"}".repeat(9_000);
+        assert!(matches!(known.resolve(&nested), Err(Unresolved::Loop(_))));
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_told_where_it_is_used() {
+        let known = Variables { process: [("A".to_owned(), None)].into(), ..Variables::default() };
+        assert_eq!(known.resolve("${A:-x}"), Err(Unresolved::NotText("A".to_owned())));
+        assert_eq!(known.given("A")[0].0, Err(Unresolved::NotText("A".to_owned())));
     }
 }

@@ -46,9 +46,58 @@ fn check_as_data_has_the_same_faults_and_nothing_on_standard_error() {
     );
     assert_eq!((&fault["found"], &fault["help"]), (&"INFOO".into(), &"did you mean `INFO`?".into()));
     assert!(fault["expected"].as_str().unwrap().contains("WARNING"));
+    // A flag is no file.
+    let flag = config(&bench, &["check", "--set", "logging.level=LOUD", "--format", "json"]).expect_code(1);
+    let report: serde_json::Value = serde_json::from_str(&flag.stdout).unwrap();
+    let fault = &report["faults"][0];
+    assert_eq!(
+        (&fault["file"], &fault["origin"], &fault["from"]),
+        (&serde_json::Value::Null, &"flag".into(), &"flag --set logging.level".into())
+    );
+    let none = config(&bench, &["check", "--config", "none.yaml", "--format", "json"]).expect_code(1);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&none.stdout).unwrap()["file"], "none.yaml");
     let right = config(&bench, &["check", "--format", "json"]).expect_code(0);
     let right: serde_json::Value = serde_json::from_str(&right.stdout).unwrap();
     assert_eq!((&right["faults"], &right["file"]), (&serde_json::json!([]), &serde_json::Value::Null));
+}
+
+#[test]
+fn show_of_a_wrong_configuration_has_its_faults_as_data_too() {
+    let bench = Bench::new();
+    bench.write("configs/deployment.yaml", WRONG);
+    let ended = config(&bench, &["show", "--format", "json"]).expect_code(1);
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((report["faults"].as_array().unwrap().len(), ended.stderr.as_str()), (4, ""));
+}
+
+#[test]
+fn what_is_given_to_set_is_repeated_only_where_it_is_a_key() {
+    let bench = Bench::new();
+    for text in ["database.url:postgresql://u:hunter2@h", "postgresql://me:hunter2@h/db?x=y", "Hunter2-hunter2"] {
+        let ended = config(&bench, &["check", "--set", text]).expect_code(1);
+        assert!(ended.stderr.contains("expected KEY=VALUE"), "{}", ended.stderr);
+        assert!(!format!("{ended:?}").contains("hunter2"), "{ended:?}");
+    }
+    let section = config(&bench, &["check", "--set", "database=x"]).expect_code(1);
+    assert!(section.stderr.contains("it is a section; name one of its keys: url, host"), "{}", section.stderr);
+}
+
+#[test]
+fn a_value_of_several_lines_stays_on_one_line_of_the_table() {
+    let bench = Bench::new();
+    let shown = config(&bench, &["show", "--set", "logging.dir=/a\nb\t"]).expect_code(0).stdout;
+    assert_eq!(shown.lines().count(), 28, "{shown}");
+    assert!(shown.contains("/a\\nb\\t  "), "{shown}");
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_a_fault_where_it_is_used() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bench = Bench::new();
+    let broken = std::ffi::OsStr::from_bytes(b"/a/\xff");
+    let check = |name: &str| Ended::of(&bench.program().args(["config", "check"]).env(name, broken).output().unwrap());
+    assert!(check("LOG_DIR").expect_code(1).stderr.contains("the variable `LOG_DIR` is not UTF-8 text"));
+    check("OTHER").expect_code(0);
 }
 
 #[test]
@@ -61,7 +110,7 @@ fn a_wrong_configuration_stops_a_run_before_anything_is_opened() {
     assert!(!bench.out().exists() && !bench.path("omninode.db").exists());
     let named = ["--config".as_ref(), "none.yaml".as_ref(), folder.as_os_str()];
     let ended = bench.generate(named).expect_code(2);
-    assert!(ended.stderr.contains("none.yaml") && ended.stderr.contains("--config F"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("none.yaml") && ended.stderr.contains("--config FILE"), "{}", ended.stderr);
     // What the command line says is part of it.
     let bench = Bench::new();
     let folder = corpus(&bench, 1);
@@ -100,6 +149,9 @@ fn the_log_is_text_or_json_and_its_level_is_obeyed() {
     };
     assert_eq!(run(&[]), "");
     assert!(run(&["logging.level=info"]).contains("INFO generation begins contracts=2"));
+    // The statements of the database library are no news.
+    let debug = run(&["logging.level=debug"]);
+    assert!(debug.contains("INFO generation begins") && !debug.contains("sqlx"), "{debug}");
     let json = run(&["logging.level=info", "logging.format=json"]);
     let lines: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let begins = lines.iter().find(|line| line["message"] == "generation begins").unwrap();

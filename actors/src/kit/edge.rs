@@ -122,8 +122,9 @@ impl<M: Message> Place<M> {
         }
     }
 
-    /// Passes work on: acknowledges what it was made from and puts `message` in, with no await between the two. Where the acknowledgement is refused (the envelope was taken away meanwhile, and somebody else has it
-    /// now) the message is dropped: a late result counts for nothing.
+    /// Passes work on: acknowledges what it was made from and puts `message` in, with no await between the two. Where the
+    /// acknowledgement is refused (the envelope was taken away meanwhile, and somebody else has it now) the message is
+    /// dropped: a late result counts for nothing.
     pub fn hand_over<F: Message>(self, from: &Envelope<F>, message: M) -> Ack {
         let acknowledged = from.ack();
         if acknowledged == Ack::Accepted {

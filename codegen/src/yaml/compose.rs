@@ -114,7 +114,7 @@ impl Composer {
             }
             return Ok(());
         }
-        let value = scalar::resolve(text, style, tag).map_err(|expected| fault::tag(text, expected, place))?;
+        let value = scalar::resolve(text, style, tag).map_err(|expected| fault::tag(expected, place))?;
         let node = Node { place, value };
         if anchor != 0 {
             self.remember(anchor, &node)?;

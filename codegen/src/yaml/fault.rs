@@ -76,10 +76,10 @@ pub(super) fn merge_of_no_mapping(place: Place) -> Fault {
     Fault::new(place, "`<<` can merge only mappings", "an alias of a mapping, or a list of such aliases", help)
 }
 
-pub(super) fn tag(text: &str, expected: &str, place: Place) -> Fault {
-    let short: String = text.chars().take(40).collect();
-    let message = format!("`{}` does not fit the tag before it", short.escape_debug());
-    Fault::new(place, message, expected, "correct the value, or remove the tag (`!!…`)")
+/// Without the value: in a configuration it may be a secret.
+pub(super) fn tag(expected: &str, place: Place) -> Fault {
+    let help = "correct the value, or remove the tag (`!!…`)";
+    Fault::new(place, "the value does not fit the tag before it", expected, help)
 }
 
 pub(super) fn too_deep(place: Place) -> Fault {

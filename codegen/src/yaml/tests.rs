@@ -104,7 +104,7 @@ fn faults_are_told_in_plain_words_and_at_their_place() {
         ("a: &a [*a]\n", "1:8 this alias stands inside the value that it names"),
         ("a: {{ name }}\n", "1:5 a list or a mapping where a key should be"),
         (": 1\n", "1:1 a key is missing here"),
-        ("a: !!int x\n", "1:10 `x` does not fit the tag before it"),
+        ("a: !!int x\n", "1:10 the value does not fit the tag before it"),
         ("a: 1\n  b: 2\n", "2:4 a `:` where no value can begin"),
         ("a: \"\\q\"\n", "1:4 this text holds a backslash sequence that double quotes do not have"),
         ("a: 'it's'\n", "1:8 there is text after the closing quote"),

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use omninode::config::{self, Variables};
 use serde_json::json;
 
 use super::configuration::{Shown, bench_with};
@@ -29,6 +30,51 @@ fn url_shown(ended: &Ended) -> (String, String) {
     let shown = Shown(serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}")));
     let url = shown.setting("database.url");
     (url["value"].as_str().unwrap().to_owned(), url["from"].as_str().unwrap().to_owned())
+}
+
+/// The database's URL, password included, with what bash exports from the file, or with the file alone.
+fn urls(bench: &Bench) -> [String; 2] {
+    let program = bench.program();
+    let mut bash = Command::new("bash");
+    bash.args(["-c", "export $(cat kept/.env | xargs) 2> complaints; env -0"]).current_dir(bench.path(""));
+    for (name, _) in program.get_envs() {
+        bash.env_remove(name);
+    }
+    let exported = String::from_utf8(bash.output().unwrap().stdout).unwrap();
+    let exported: Vec<_> = exported.split_terminator('\0').map(|line| line.split_once('=').unwrap()).collect();
+    let url = |env_file, variables| {
+        let loaded = config::load(config::Sources {
+            folder: bench.path("none"),
+            file: None,
+            env_file,
+            flags: Vec::new(),
+            variables,
+            cores: 1,
+        });
+        assert_eq!(loaded.faults, []);
+        loaded.settings.database.url.0.reveal().to_owned()
+    };
+    [url(None, Variables::new(exported)), url(Some(bench.path("kept/.env")), Variables::default())]
+}
+
+#[test]
+fn guide_04_any_password_reaches_the_database_by_both_ways_through_a_chain_too() {
+    // A reference to a reference, and one whose default is one.
+    let chain = ENV.replace(":${POSTGRES_PASSWORD}@", ":${PASS:-${SECRET}}@") + "\nSECRET=${POSTGRES_PASSWORD}\n";
+    for (password, encoded) in [
+        ("your-secure-password", "your-secure-password"),
+        ("a/b+c=", "a%2Fb%2Bc%3D"),
+        ("x@y:z", "x%40y%3Az"),
+        ("#1%2F", "%231%252F"),
+        ("k3/+=@:#%Zq", "k3%2F%2B%3D%40%3A%23%25Zq"),
+    ] {
+        for text in [ENV, &chain] {
+            let bench = Bench::new();
+            bench.write("kept/.env", text.replace("your-secure-password", password));
+            let expected = format!("postgresql://postgres:{encoded}@localhost:5432/omninode_bridge");
+            assert_eq!(urls(&bench), [expected.clone(), expected]);
+        }
+    }
 }
 
 #[test]
