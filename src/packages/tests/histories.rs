@@ -128,82 +128,122 @@ impl Stage {
     }
 }
 
-/// Checks what a run to `p` and `z` has made of `before`, and tells the model. None where the kill was not reached.
-fn judge(stage: &Stage, before: &World, step: Step) -> Result<Option<(World, End)>, String> {
-    let Step::Run { p, z, force, kill } = step else { return Err("no run".to_owned()) };
-    let planned: Vec<_> = p.map(|content| (P, content)).into_iter().chain([(Z, z)]).collect();
-    let planned = package(&planned);
-    let result = stage.run(&planned, force, kill);
-    let mut after = stage.get(before);
-    let edited = before.persons && before.p.is_some() && before.p.as_deref() != p;
-    // What a plan has had is nothing of a person's own: after a kill it may be taken for ours, or for an edit.
-    let generated = before.doubt && before.p.as_deref().is_some_and(|it| it != MINE);
-    let changed = before.last != p;
-    match result {
-        Ok(true) => {}
-        Ok(false) => return Ok(None),
-        Err(refusal) => {
-            let told = refusal.message();
-            return match () {
-                () if after != *before => Err(format!("a refused run has written: {after:?}")),
-                () if force || p.is_none() || !told.contains(P) => Err(format!("refused: {told}")),
-                () if !edited && !generated => Err(format!("refused, and nothing was edited: {told}")),
-                () if changed => Ok(Some((after, End::Conflict))),
-                () if before.doubt => Ok(Some((after, End::Doubtful))),
-                () => Err("refused, although the plan is what we wrote last".to_owned()),
-            };
-        }
-    }
-    if edited && !force && p.is_some() && changed && !generated {
-        return Err("not refused, although the plan is not what we wrote last".to_owned());
-    }
-    let may_stay = !force || p.is_none();
-    if edited && may_stay && !generated && after.p != before.p {
-        return Err(format!("the edit is lost: {after:?}"));
-    }
-    if edited && after.p != before.p && force && !generated && !stage.has_copy(before.p.as_deref().unwrap()) {
-        return Err("overwritten, and no copy is kept".to_owned());
-    }
-    let is_planned = after.p.as_deref() == p;
-    let arrived = is_planned || ((edited || generated) && may_stay && after.p == before.p);
-    let manifest = Manifest::read(&stage.target())?.ok_or("no manifest")?;
-    if kill.is_some() {
-        if after.p != before.p && !is_planned {
-            return Err(format!("torn: {after:?}"));
-        }
-        after.doubt |= changed;
-        if is_planned {
-            // Written now, or by a person just as planned: ours.
-            (after.last, after.persons) = (p, false);
-        }
-        return Ok(Some((after, End::Killed)));
-    }
-    if !arrived || after.z.as_deref() != Some(z) {
-        return Err(format!("not as planned: {after:?}"));
-    }
-    if manifest != Manifest::new(hashes(&planned)) {
-        return Err(format!("the manifest does not say what we wrote: {manifest:?}"));
-    }
-    (after.last, after.doubt) = (p, false);
-    after.persons = after.p.is_some() && !is_planned;
-    let end = match () {
-        () if edited && after.p != before.p => End::Overwritten,
-        () if after.persons && p.is_none() => End::LetGo,
-        () if after.persons => End::Kept,
-        () => End::Written,
-    };
-    Ok(Some((after, end)))
+/// A run to `p` and `z` in the world `before`, as the model sees it.
+struct Case<'w> {
+    before: &'w World,
+    p: Option<&'static str>,
+    z: &'static str,
+    force: bool,
+    /// A person has something else there than is planned.
+    edited: bool,
+    /// What is there is what a plan has had, and nothing of a person's own: after a kill it may be taken for ours, or for
+    /// an edit.
+    generated: bool,
+    /// The plan is not what we wrote last.
+    changed: bool,
 }
 
-/// The world after a step; none where it cannot be taken here.
-fn take(stage: &Stage, world: &World, step: Step) -> Result<Option<(World, Option<End>)>, String> {
-    let Step::Person(content) = step else {
-        stage.set(world);
-        return Ok(judge(stage, world, step)?.map(|(world, end)| (world, Some(end))));
+impl<'w> Case<'w> {
+    fn new(before: &'w World, p: Option<&'static str>, z: &'static str, force: bool) -> Self {
+        let edited = before.persons && before.p.is_some() && before.p.as_deref() != p;
+        let generated = before.doubt && before.p.as_deref().is_some_and(|it| it != MINE);
+        Self { before, p, z, force, edited, generated, changed: before.last != p }
+    }
+
+    fn refused(&self, after: &World, told: &str) -> Result<End, String> {
+        match () {
+            () if after != self.before => Err(format!("a refused run has written: {after:?}")),
+            () if self.force || self.p.is_none() || !told.contains(P) => Err(format!("refused: {told}")),
+            () if !self.edited && !self.generated => Err(format!("refused, and nothing was edited: {told}")),
+            () if self.changed => Ok(End::Conflict),
+            () if self.before.doubt => Ok(End::Doubtful),
+            () => Err("refused, although the plan is what we wrote last".to_owned()),
+        }
+    }
+
+    /// Whether what was there may be there after the run.
+    fn may_stay(&self) -> bool {
+        (self.edited || self.generated) && (!self.force || self.p.is_none())
+    }
+
+    /// What holds after every run that was not refused, killed or not.
+    fn check_edit(&self, stage: &Stage, after: &World) -> Result<(), String> {
+        let overwritten = after.p != self.before.p;
+        match () {
+            () if !self.edited || self.generated => Ok(()),
+            () if !self.force && self.p.is_some() && self.changed => {
+                Err("not refused, although the plan is not what we wrote last".to_owned())
+            }
+            () if overwritten && self.may_stay() => Err(format!("the edit is lost: {after:?}")),
+            () if overwritten && !stage.has_copy(self.before.p.as_deref().unwrap()) => {
+                Err("overwritten, and no copy is kept".to_owned())
+            }
+            () => Ok(()),
+        }
+    }
+
+    fn killed(&self, after: &mut World) -> Result<End, String> {
+        let is_planned = after.p.as_deref() == self.p;
+        if after.p != self.before.p && !is_planned {
+            return Err(format!("torn: {after:?}"));
+        }
+        after.doubt |= self.changed;
+        if is_planned {
+            // Written now, or by a person just as planned: ours.
+            (after.last, after.persons) = (self.p, false);
+        }
+        Ok(End::Killed)
+    }
+
+    fn ended(&self, after: &mut World, manifest: &Manifest) -> Result<End, String> {
+        let is_planned = after.p.as_deref() == self.p;
+        let stayed = self.may_stay() && after.p == self.before.p;
+        if !(is_planned || stayed) || after.z.as_deref() != Some(self.z) {
+            return Err(format!("not as planned: {after:?}"));
+        }
+        if *manifest != Manifest::new(hashes(&plan(self.p, self.z))) {
+            return Err(format!("the manifest does not say what we wrote: {manifest:?}"));
+        }
+        (after.last, after.doubt) = (self.p, false);
+        after.persons = after.p.is_some() && !is_planned;
+        Ok(match () {
+            () if self.edited && after.p != self.before.p => End::Overwritten,
+            () if after.persons && self.p.is_none() => End::LetGo,
+            () if after.persons => End::Kept,
+            () => End::Written,
+        })
+    }
+}
+
+fn plan(p: Option<&str>, z: &str) -> Package {
+    let files: Vec<_> = p.map(|content| (P, content)).into_iter().chain([(Z, z)]).collect();
+    package(&files)
+}
+
+/// The world after a step, checked; none where the kill is not reached.
+fn take(stage: &Stage, before: &World, step: Step) -> Result<Option<(World, Option<End>)>, String> {
+    let (p, z, force, kill) = match step {
+        Step::Run { p, z, force, kill } => (p, z, force, kill),
+        Step::Person(content) => {
+            // What we wrote last, written again, is as if it had never been edited.
+            let persons = content.is_some() && content != before.last;
+            return Ok(Some((World { p: content.map(str::to_owned), persons, ..before.clone() }, None)));
+        }
     };
-    // What we wrote last, written again, is as if it had never been edited.
-    let persons = content.is_some() && content != world.last;
-    Ok(Some((World { p: content.map(str::to_owned), persons, ..world.clone() }, None)))
+    stage.set(before);
+    let case = Case::new(before, p, z, force);
+    let result = stage.run(&plan(p, z), force, kill);
+    let mut after = stage.get(before);
+    let end = match result {
+        Ok(false) => return Ok(None),
+        Err(refusal) => case.refused(&after, &refusal.message())?,
+        Ok(true) => {
+            case.check_edit(stage, &after)?;
+            let manifest = Manifest::read(&stage.target())?.ok_or("no manifest")?;
+            if kill.is_some() { case.killed(&mut after)? } else { case.ended(&mut after, &manifest)? }
+        }
+    };
+    Ok(Some((after, Some(end))))
 }
 
 #[test]
