@@ -70,7 +70,7 @@ pub struct Ports {
 
 /// Messages waiting for the metric writer, each with the rows of one event: some 10 MiB when full.
 const METRIC_CAPACITY: usize = 4_096;
-const COMMIT_BATCH_MAX: usize = 64;
+const COMMIT_BATCH_MAX: usize = 32;
 
 /// How long the metric writer may take for the rows that are left.
 const METRIC_GRACE: Duration = Duration::from_secs(5);
@@ -216,7 +216,7 @@ impl Mailboxes {
         Self {
             // Enough that no worker waits for the intake; little enough that a drain is short.
             generator: Mailbox::new("generator", limits(config.workers * 4), Arc::clone(observer)),
-            committer: Mailbox::new("committer", limits(COMMIT_BATCH_MAX * 2), Arc::clone(observer)),
+            committer: Mailbox::new("committer", limits(COMMIT_BATCH_MAX), Arc::clone(observer)),
             // Only events have a retry policy: a question that breaks the cache is answered with that.
             template_cache: Mailbox::new(
                 "template_cache",
