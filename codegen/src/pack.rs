@@ -21,6 +21,7 @@ use minijinja::Environment;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::nearest::nearest;
 use crate::path;
+use crate::templates;
 use crate::yaml::{self, Entry, Node, Value};
 
 const KEYS: &[&str] = &["name", "version", "description", "partials", "files"];
@@ -211,6 +212,9 @@ impl Reader<'_> {
 
     fn is_path(&mut self, path: &Snippet) -> bool {
         if path.is_template() {
+            if self.is_too_long(path, false) {
+                return false;
+            }
             let checked = Environment::empty().template_from_str(&path.text).map(|_| ());
             return self.is_sound(path, checked);
         }
@@ -221,8 +225,18 @@ impl Reader<'_> {
     }
 
     fn is_expression(&mut self, snippet: &Snippet) -> bool {
+        if self.is_too_long(snippet, true) {
+            return false;
+        }
         let checked = Environment::empty().compile_expression(&snippet.text).map(|_| ());
         self.is_sound(snippet, checked)
+    }
+
+    /// Before it is compiled: see [`templates::chain`].
+    fn is_too_long(&mut self, snippet: &Snippet, is_expression: bool) -> bool {
+        let Some(chain) = templates::chain(&snippet.text, is_expression) else { return false };
+        self.fault(snippet.place, chain.message, &chain.expected, "put a part of it into the plan or a template");
+        true
     }
 
     fn is_sound(&mut self, snippet: &Snippet, checked: Result<(), minijinja::Error>) -> bool {

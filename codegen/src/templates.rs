@@ -19,8 +19,11 @@
 //! The fuel of [`crate::render`] stops loops and growing text. It does not see what a template does with lists that it
 //! nests or joins itself over many `{% set %}` in a row: a pack that means harm can still hold its thread.
 
+#[cfg(test)]
+mod chains;
 mod fault;
 mod filters;
+mod measure;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +36,9 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
 use crate::diagnostic::Diagnostic;
 
 pub(crate) use fault::{diagnostic, is_out_of_fuel};
+pub use measure::{ELIFS_MAX, NESTING_MAX, TAG_WORDS_MAX};
+
+use measure::{Chain, Measure};
 
 /// How deep macros, includes and recursive loops may call each other: a thread's 2 MiB stack holds it in a debug build.
 const RECURSION_MAX: usize = 50;
@@ -115,9 +121,18 @@ fn add(environment: &mut Environment<'static>, name: &str, source: &str) -> Resu
         let expected = format!("at most {SOURCE_BYTES_MAX} bytes");
         return Err(Diagnostic::new(name, None, message).expected(expected).help("split it and include the parts"));
     }
+    if let Some(Chain { place, message, expected, help }) = chain(source, false) {
+        return Err(Diagnostic::new(name, Some(place), message).expected(expected).help(help));
+    }
     environment
         .add_template_owned(name.to_owned(), source.to_owned())
         .map_err(|error| diagnostic(&error, name, Some(source)))
+}
+
+/// The first chain of a template, or of an expression alone, that is too long to be compiled: the compiler's recursion
+/// over it would end the process.
+pub(crate) fn chain(source: &str, is_expression: bool) -> Option<Chain> {
+    measure::too_long(source, is_expression, syntax().unwrap_or_default())
 }
 
 /// A line with nothing but a block leaves nothing behind; the last line break of a template stays.
@@ -128,42 +143,16 @@ fn syntax() -> Result<SyntaxConfig, Error> {
 /// What a compiled template holds in memory, in bytes, its source and its instructions: rather too much than too
 /// little.
 pub fn cost(source: &str) -> usize {
-    // Measured with a counting allocator, where it was 0.99 to 2.3 times what was taken: room for 128 instructions and
-    // their places is taken at once, then it is doubled.
+    // Measured with a counting allocator, where it was 1.0 to 3 times what was taken (5 where tags are few and full of
+    // constants). Room for 128 instructions and their places is taken at once, for each block anew; then it is doubled.
     const OF_ANY: usize = 12_300;
     const STEPS_IN_IT: usize = 128;
-    const OF_STEP: usize = 44;
-    let room = steps(source).next_power_of_two();
-    OF_ANY + source.len() + room.saturating_sub(STEPS_IN_IT) * OF_STEP
-}
-
-/// About as many instructions as a template becomes: one for each word and operator in its tags, two for each tag.
-fn steps(source: &str) -> usize {
-    let tags = source.match_indices(['{', '%']).filter(|(at, _)| {
-        let before = at.checked_sub(1).and_then(|before| source.as_bytes().get(before));
-        before == Some(&b'{')
-    });
-    let (mut steps, mut read) = (0, 0);
-    for (at, open) in tags {
-        if at < read {
-            continue;
-        }
-        let inside = &source[at + open.len()..];
-        let inside = &inside[..inside.find(if open == "{" { "}}" } else { "%}" }).unwrap_or(inside.len())];
-        read = at + inside.len();
-        steps += 2 + words_and_operators(inside);
-    }
-    steps
-}
-
-fn words_and_operators(text: &str) -> usize {
-    let kind = |char: char| match char {
-        '_' => 1,
-        _ if char.is_alphanumeric() => 1,
-        _ if "+-*/%~|=<>!([{".contains(char) => 2,
-        _ => 0,
-    };
-    let mut last = 0;
-    let begins = |char: &char| std::mem::replace(&mut last, kind(*char)) != kind(*char) && kind(*char) > 0;
-    text.chars().filter(begins).count()
+    const OF_STEP: usize = 52;
+    const OF_VALUE: usize = 24;
+    const OF_MAPPING: usize = 120;
+    let Measure { tags, words, commas, mappings, blocks, strings } = Measure::of(source, syntax().unwrap_or_default());
+    // About as many instructions as it becomes.
+    let steps = (2 * tags + words).next_power_of_two().saturating_sub(STEPS_IN_IT);
+    let constants = commas * OF_VALUE + mappings * OF_MAPPING + strings;
+    OF_ANY * (1 + blocks) + source.len() + steps * OF_STEP + constants
 }

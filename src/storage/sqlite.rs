@@ -14,13 +14,16 @@ use tokio::runtime::Handle;
 use super::templates;
 
 /// In order. Each file is guarded by its own version row.
-const MIGRATIONS: &[(i64, &str)] = &[(6, include_str!("../../migrations/sqlite/0006_phase7_schema_enhancements.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (6, include_str!("../../migrations/sqlite/0006_phase7_schema_enhancements.sql")),
+    (7, include_str!("../../migrations/sqlite/0007_template_cache_reports.sql")),
+];
 
 /// Rows of one statement. A prepared statement takes memory for each of its values, and more rows gain nothing.
-const STATEMENT_ROWS_MAX: usize = 100;
+pub(super) const STATEMENT_ROWS_MAX: usize = 100;
 
-/// How long a statement waits for another process's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement waits for another process's lock. The metric writer tries again; a run that begins waits longer.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub struct SqliteStore {
     pool: SqlitePool,
@@ -128,9 +131,10 @@ impl MetricStore for SqliteStore {
 
 /// Whether the rows are at fault or the database is away.
 fn fault(error: &sqlx::Error) -> StoreError {
-    /// SQLite's primary result codes for what another try cannot change: a statement that does not fit the schema, a
-    /// value too big, a constraint, a type, a parameter out of range.
-    const OF_ROWS: [i32; 5] = [1, 18, 19, 20, 25];
+    /// SQLite's primary result codes for what another try cannot change: a value too big, a constraint, a type, a
+    /// parameter out of range. A statement that does not fit the schema (1, no such table) is no row's fault: somebody
+    /// is at work on the file.
+    const OF_ROWS: [i32; 4] = [18, 19, 20, 25];
     let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i32>().ok());
     let of_rows = match (error, code) {
         (_, Some(code)) => OF_ROWS.contains(&(code & 0xff)),
@@ -158,9 +162,7 @@ async fn write_all(pool: &SqlitePool, rows: &[Row]) -> sqlx::Result<()> {
     for chunk in events.chunks(STATEMENT_ROWS_MAX) {
         insert_events(&mut transaction, chunk).await?;
     }
-    for chunk in reports.chunks(STATEMENT_ROWS_MAX) {
-        templates::add(&mut transaction, chunk).await?;
-    }
+    templates::add(&mut transaction, &reports).await?;
     transaction.commit().await
 }
 
@@ -312,7 +314,10 @@ mod tests {
     async fn the_guides_check_finds_version_six() {
         let (_folder, _, store) = opened().await;
         let (version, description): (i64, String) =
-            sqlx::query_as("SELECT version, description FROM schema_migrations").fetch_one(store.pool()).await.unwrap();
+            sqlx::query_as("SELECT version, description FROM schema_migrations WHERE version = 6")
+                .fetch_one(store.pool())
+                .await
+                .unwrap();
         assert_eq!(version, 6);
         assert!(description.starts_with("Phase 7: Add mixin learning, pattern feedback, performance metrics"));
     }

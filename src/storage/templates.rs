@@ -1,9 +1,11 @@
 //! The table `template_cache_metadata`: figures of templates over all runs, added up report by report.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use actors::metric::{TemplateRow, milliseconds};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::sqlite::{SqliteStore, unix_seconds};
+use super::sqlite::{STATEMENT_ROWS_MAX, SqliteStore, unix_seconds};
 
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
@@ -25,11 +27,54 @@ pub struct StoredTemplate {
     pub age_seconds: f64,
 }
 
-/// Adds reports to the rows of their templates.
-///
-/// `cache_key` holds the ids of the reports that were added last, newest first: one that is sent again after a commit of
-/// which nobody knows how it ended is found there, and changes nothing. It has room for 15.
-pub(super) async fn add(connection: &mut SqliteConnection, rows: &[&TemplateRow]) -> sqlx::Result<()> {
+/// Adds reports to the rows of their templates, each once: `template_cache_reports` holds the ids of those that were
+/// added within the last hour, so that one that is sent again after a commit of which nobody knows how it ended is
+/// found there. (A try follows the one before within seconds.)
+pub(super) async fn add(connection: &mut SqliteConnection, reports: &[&TemplateRow]) -> sqlx::Result<()> {
+    if reports.is_empty() {
+        return Ok(());
+    }
+    let mut applied = BTreeSet::new();
+    for chunk in reports.chunks(STATEMENT_ROWS_MAX) {
+        applied.extend(claim(connection, chunk).await?);
+    }
+    // One row for each template: PostgreSQL refuses a statement that would change a row twice.
+    let mut sums: BTreeMap<&str, TemplateRow> = BTreeMap::new();
+    for report in reports.iter().filter(|report| applied.remove(&report.id.to_string())) {
+        let before = sums.remove(&*report.name);
+        sums.insert(&report.name, before.map_or_else(|| (*report).clone(), |before| sum(&before, report)));
+    }
+    let sums: Vec<TemplateRow> = sums.into_values().collect();
+    for chunk in sums.chunks(STATEMENT_ROWS_MAX) {
+        upsert(connection, chunk).await?;
+    }
+    sqlx::query("DELETE FROM template_cache_reports WHERE applied_at < strftime('%Y-%m-%d %H:%M:%f', 'now', '-1 hour')")
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Takes note of reports; the ids of those that are new.
+async fn claim(connection: &mut SqliteConnection, reports: &[&TemplateRow]) -> sqlx::Result<Vec<String>> {
+    let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO template_cache_reports (id) ");
+    insert.push_values(reports, |mut values, report| {
+        values.push_bind(report.id.to_string());
+    });
+    insert.push(" ON CONFLICT (id) DO NOTHING RETURNING id");
+    insert.build_query_scalar().persistent(false).fetch_all(connection).await
+}
+
+/// Two reports of one template, the second being the newer one.
+fn sum(one: &TemplateRow, other: &TemplateRow) -> TemplateRow {
+    TemplateRow {
+        hits: one.hits + other.hits,
+        misses: one.misses + other.misses,
+        last_accessed: one.last_accessed.max(other.last_accessed),
+        ..other.clone()
+    }
+}
+
+async fn upsert(connection: &mut SqliteConnection, rows: &[TemplateRow]) -> sqlx::Result<()> {
     let mut insert = QueryBuilder::<Sqlite>::new(
         "INSERT INTO template_cache_metadata (id, template_name, template_type, cache_key, file_path, file_hash, \
          size_bytes, load_time_ms, access_count, cache_hits, cache_misses, last_accessed_at) ",
@@ -40,7 +85,7 @@ pub(super) async fn add(connection: &mut SqliteConnection, rows: &[&TemplateRow]
             .push_bind(row.id.to_string())
             .push_bind(row.name.to_string())
             .push_bind(row.kind.clone())
-            .push_bind(row.id.simple().to_string())
+            .push_bind(row.name.to_string())
             .push_bind(row.file.clone())
             .push_bind(row.hash.clone())
             .push_bind(count(row.bytes))
@@ -61,11 +106,9 @@ pub(super) async fn add(connection: &mut SqliteConnection, rows: &[&TemplateRow]
          cache_misses = template_cache_metadata.cache_misses + excluded.cache_misses, \
          last_accessed_at = coalesce(max(template_cache_metadata.last_accessed_at, excluded.last_accessed_at), \
          excluded.last_accessed_at, template_cache_metadata.last_accessed_at), \
-         cache_key = substr(excluded.cache_key || ' ' || template_cache_metadata.cache_key, 1, 494), \
-         updated_at = strftime('%Y-%m-%d %H:%M:%f', 'now') \
-         WHERE instr(template_cache_metadata.cache_key, excluded.cache_key) = 0",
+         updated_at = strftime('%Y-%m-%d %H:%M:%f', 'now')",
     );
-    insert.build().execute(connection).await.map(drop)
+    insert.build().persistent(false).execute(connection).await.map(drop)
 }
 
 impl SqliteStore {
@@ -153,14 +196,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_report_is_known_again_after_a_dozen_others() {
+    async fn a_batch_of_many_reports_of_one_template_counts_once_however_often_it_is_sent() {
         let folder = tempfile::tempdir().unwrap();
         let store = opened(&folder).await;
-        for id in 1..=13 {
-            store.write(&[report(id, 1, None)]).await.unwrap();
+        let batch: Vec<Row> = (1..=500).map(|id| report(id, 2, Some(u64::try_from(id).unwrap()))).collect();
+        for _ in 0..3 {
+            store.write(&batch).await.unwrap();
         }
-        store.write(&[report(1, 1, None)]).await.unwrap();
-        assert_eq!(store.templates().await.unwrap()[0].cache_hits, 13);
+        // One report twice in one batch.
+        store.write(&[report(1, 2, None), report(501, 1, None), report(501, 1, None)]).await.unwrap();
+        let row = store.templates().await.unwrap().remove(0);
+        assert_eq!((row.cache_hits, row.cache_misses), (1_001, 501));
+        assert_eq!(row.last_accessed_at.as_deref(), Some("1970-01-01 00:08:20.000"));
+        let key: String =
+            sqlx::query_scalar("SELECT cache_key FROM template_cache_metadata").fetch_one(store.pool()).await.unwrap();
+        assert_eq!(key, "onex/node.py.j2");
+    }
+
+    #[tokio::test]
+    async fn ids_of_reports_are_kept_for_an_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(&folder).await;
+        store.write(&[report(1, 1, None), report(2, 1, None)]).await.unwrap();
+        let age = |id: u128, age: &'static str| {
+            let set =
+                "UPDATE template_cache_reports SET applied_at = strftime('%Y-%m-%d %H:%M:%f', 'now', ?) WHERE id = ?";
+            sqlx::query(set).bind(age).bind(Uuid::from_u128(id).to_string()).execute(store.pool())
+        };
+        age(1, "-61 minutes").await.unwrap();
+        age(2, "-59 minutes").await.unwrap();
+        store.write(&[report(3, 1, None)]).await.unwrap();
+        let kept: Vec<String> = sqlx::query_scalar("SELECT id FROM template_cache_reports ORDER BY id")
+            .fetch_all(store.pool())
+            .await
+            .unwrap();
+        assert_eq!(kept, [2, 3].map(|id| Uuid::from_u128(id).to_string()));
     }
 
     #[tokio::test]
@@ -171,7 +241,8 @@ mod tests {
         let long = Row::Template(TemplateRow { kind: "x".repeat(51), ..row });
         assert!(matches!(store.write(&[long]).await, Err(StoreError::Refused(reason)) if reason.contains("CHECK")));
         sqlx::raw_sql("DROP TABLE template_cache_metadata").execute(store.pool()).await.unwrap();
-        assert!(matches!(store.write(&[report(2, 1, None)]).await, Err(StoreError::Refused(_))));
+        // No row's fault: somebody is at work on the file.
+        assert!(matches!(store.write(&[report(2, 1, None)]).await, Err(StoreError::Down(_))));
         store.close().await;
         assert!(matches!(store.write(&[report(3, 1, None)]).await, Err(StoreError::Down(_))));
     }

@@ -60,7 +60,7 @@ const CODEGEN: &[(&str, &[&str])] = &[
     ("python", &[]),
     ("contract", &["diagnostic", "nearest", "python", "yaml"]),
     ("plan", &["contract", "diagnostic", "nearest", "python", "yaml"]),
-    ("pack", &["diagnostic", "nearest", "path", "yaml"]),
+    ("pack", &["diagnostic", "nearest", "path", "templates", "yaml"]),
     ("templates", &["diagnostic", "python", "yaml"]),
     ("render", &["diagnostic", "failure", "pack", "path", "templates"]),
     ("check", &["diagnostic", "render", "yaml"]),

@@ -103,11 +103,27 @@ fn nothing_is_printed_that_no_file_means_to_hold() {
 fn the_cost_of_a_template_is_its_source_and_its_instructions() {
     let text = "x".repeat(1_000);
     assert_eq!(cost(&text) - cost(""), text.len());
-    // As much as a counting allocator found: 176, 93 and 229 thousand bytes.
-    let sum = format!("{{{{ {} }}}}", vec!["a+b*c"; 500].join("+"));
-    let condition = format!("{{% if {} %}}x{{% endif %}}", vec!["a.b == 'c'"; 400].join(" and "));
-    let tags = "{{ a.b|upper }}".repeat(1_000);
-    for (source, taken) in [(sum, 176_229), (condition, 93_088), (tags, 229_304)] {
-        assert!((taken..taken * 5 / 2).contains(&cost(&source)), "{taken} bytes, reckoned as {}", cost(&source));
+    // As much as a counting allocator found.
+    let condition = format!("{{% if {} %}}x{{% endif %}}", vec!["a.b == 'c'"; 60].join(" and "));
+    let list = |value: &str, count: usize| format!("{{% set a = [{}] %}}", value.repeat(count));
+    let blocks = (0..1_000).map(|number| format!("{{% block b{number} %}}{{% endblock %}}")).collect();
+    let mapping: String = (0..20_000).map(|number| format!("{number}:1,")).collect();
+    for (source, taken) in [
+        (condition, 24_672),
+        ("{{ a.b|upper }}".repeat(1_000), 229_540),
+        ("{{ a.b.c.d.e.f.g.h.i }}".repeat(1_000), 876_516),
+        ("{{a}}x".repeat(5_000), 883_516),
+        (list("\"\",", 20_000), 858_788),
+        (list("1,", 20_000), 838_788),
+        (list(&format!("'{}',", "x".repeat(40)), 3_000), 407_660),
+        (list("[],", 190).repeat(100), 1_871_284),
+        (list("{1:1},", 190).repeat(100), 4_892_284),
+        (format!("{{% set a = {{{mapping}}} %}}"), 2_061_854),
+        ("{% set a = 'x'*1024 %}".repeat(300), 355_476),
+        (blocks, 12_065_854),
+    ] {
+        Templates::empty().with("t", &source).unwrap();
+        let (cost, begin) = (cost(&source), &source[..30]);
+        assert!((taken..taken * 3).contains(&cost), "{begin}: {taken} bytes, reckoned as {cost}");
     }
 }
