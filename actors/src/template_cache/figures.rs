@@ -207,12 +207,12 @@ impl Figures {
         self.by_name.values().map(|figure| figure.stats.clone()).collect()
     }
 
-    /// What happened since the last report, a row for each template to which anything did. It counts as told from now on.
-    pub(super) fn report(&mut self, new_id: impl Fn() -> Uuid) -> Vec<TemplateRow> {
-        let news = self.by_name.values_mut().filter(|figure| !figure.is_told());
+    /// What happened since the last report that was accepted, a row for each template to which anything did.
+    pub(super) fn news(&self, new_id: impl Fn() -> Uuid) -> Vec<TemplateRow> {
+        let news = self.by_name.values().filter(|figure| !figure.is_told());
         news.map(|figure| {
             let TemplateStats { name, file, hash, bytes, load_time, hits, misses, last_accessed, .. } = &figure.stats;
-            let row = TemplateRow {
+            TemplateRow {
                 id: new_id(),
                 name: Arc::clone(name),
                 kind: kind(name),
@@ -223,10 +223,17 @@ impl Figures {
                 hits: hits - figure.told.0,
                 misses: misses - figure.told.1,
                 last_accessed: *last_accessed,
-            };
-            (figure.told, figure.news) = ((*hits, *misses), false);
-            row
+            }
         })
         .collect()
+    }
+
+    /// Somebody will see to what these rows say: the next ones say what comes after.
+    pub(super) fn told<'n>(&mut self, names: impl IntoIterator<Item = &'n Arc<str>>) {
+        for name in names {
+            if let Some(figure) = self.by_name.get_mut(name) {
+                (figure.told, figure.news) = ((figure.stats.hits, figure.stats.misses), false);
+            }
+        }
     }
 }
