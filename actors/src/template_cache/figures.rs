@@ -237,3 +237,27 @@ impl Figures {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_accepted_is_in_the_next_report() {
+        let (mut figures, name, at) = (Figures::default(), Arc::from("p/a"), SystemTime::UNIX_EPOCH);
+        let hash = blake3::hash(b"");
+        let (origin, load_time) = (Origin::Embedded, Duration::ZERO);
+        figures.loaded(&Loaded { name: &name, origin: &origin, hash, bytes: 1, load_time });
+        figures.missed("p/a", at);
+        let news = |figures: &Figures| -> Vec<(u64, u64)> {
+            figures.news(Uuid::nil).iter().map(|report| (report.hits, report.misses)).collect()
+        };
+        assert_eq!(news(&figures), [(0, 1)]);
+        figures.found("p/a", 5, at);
+        assert_eq!(news(&figures), [(5, 1)], "it found no room");
+        figures.told([&name]);
+        assert_eq!(news(&figures), []);
+        figures.found("p/a", 2, at);
+        assert_eq!(news(&figures), [(2, 0)]);
+    }
+}

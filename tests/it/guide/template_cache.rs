@@ -193,6 +193,19 @@ fn guide_37_a_warm_up_compiles_whole_packs_and_tells_all_their_faults() {
 }
 
 #[test]
+fn a_fault_of_a_template_is_shown_once_with_its_line_and_the_contracts_that_it_concerns() {
+    let bench = Bench::new();
+    let pack = own_pack(&bench, "own");
+    std::fs::write(pack.join("a.py.j2"), "A = 1\n{{ a + }}\n").unwrap();
+    let folder = corpus(&bench, 12);
+    let ended = bench.generate([folder.as_os_str(), "--pack".as_ref(), pack.as_os_str()]).expect_code(1);
+    assert_eq!(ended.stderr.matches("{{ a + }}").count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("12 contracts have failed over"), "{}", ended.stderr);
+    let none = bench.generate([folder.as_os_str(), "--pack".as_ref(), "".as_ref()]).expect_code(2);
+    assert!(none.stderr.contains("no pack is named"), "{}", none.stderr);
+}
+
+#[test]
 fn guide_49_without_a_service_an_invalidation_drops_stored_figures_and_says_so() {
     let bench = Bench::new();
     bench.generate([corpus(&bench, 1)]).expect_code(0);
