@@ -24,12 +24,15 @@ use tokio::runtime::Handle;
 use crate::app::{colour, say};
 use crate::clock::SystemClock;
 use crate::packs::Packs;
-use crate::storage::{self, SqliteStore, StoredTemplate};
+use crate::storage::{self, Access, SqliteStore, StoredTemplate};
 use crate::summary::{Format, count, size};
 use crate::{diagnostics, intake};
 
 /// How long a pack may take to load.
 const WARM_UP_MAX: Duration = Duration::from_secs(30);
+
+/// What `cache invalidate` takes for every template, as it does no name.
+const ALL: &str = "all";
 
 /// The guide's MB.
 const MB: f64 = 1_048_576.0;
@@ -71,7 +74,7 @@ enum Command {
     },
     /// Drop a template from the cache, or all. Without a service: drop its stored figures.
     Invalidate {
-        /// As `stats --per-template` lists it, such as `onex/node.py.j2`.
+        /// As `stats --per-template` lists it, such as `onex/node.py.j2`; `all`, or none, for all.
         name: Option<String>,
     },
 }
@@ -127,8 +130,11 @@ struct StoredStats {
     hit_rate: Option<f64>,
     hits: i64,
     misses: i64,
-    /// Templates with figures. What is cached now only a service would know.
-    cached_templates: usize,
+    /// What is cached now, which only a service knows.
+    cached_templates: Option<usize>,
+    /// Templates with figures, of all packs that runs have used.
+    known_templates: usize,
+    /// In one cache.
     max_templates: usize,
     total_size_mb: f64,
     max_size_mb: f64,
@@ -156,9 +162,10 @@ struct TemplateLine {
 }
 
 async fn stats(url: &str, per_template: bool, config: &Config, format: Format) -> Result<(String, u8), String> {
-    let store = storage::open_existing(url).await?;
-    let stored = stored(store.as_ref()).await?;
+    let store = storage::open_existing(url, Access::Read).await?;
+    let stored = stored(store.as_ref()).await;
     close(store).await;
+    let stored = stored?;
     let stats = StoredStats::new(stored, per_template, config);
     let text = match format {
         Format::Human => stats.to_text(),
@@ -177,7 +184,8 @@ impl StoredStats {
             hit_rate: (hits + misses > 0).then(|| hits as f64 / (hits + misses) as f64),
             hits,
             misses,
-            cached_templates: stored.len(),
+            cached_templates: None,
+            known_templates: stored.len(),
             max_templates: config.templates_max,
             total_size_mb: sum(|template| template.size_bytes) as f64 / MB,
             max_size_mb: config.bytes_max as f64 / MB,
@@ -203,8 +211,9 @@ impl StoredStats {
             self.hit_rate.map_or_else(|| "nothing was asked for".to_owned(), |rate| format!("{:.1} %", rate * 100.0));
         let mut text = format!(
             "No service is running: these are the figures that runs have stored, the newest {age} ago.\n\
-             Hit rate: {rate}\nHits: {}, Misses: {}\nCache size: {:.2} MB / {:.0} MB\nTemplates: {} / {}\n",
-            self.hits, self.misses, self.total_size_mb, self.max_size_mb, self.cached_templates, self.max_templates
+             Hit rate: {rate}\nHits: {}, Misses: {}\nKnown templates: {}, {:.2} MB\n\
+             A cache holds at most: {} templates, {:.0} MB\n",
+            self.hits, self.misses, self.known_templates, self.total_size_mb, self.max_templates, self.max_size_mb
         );
         let lines = self.templates.iter().flatten();
         let width = lines.clone().map(|line| line.name.chars().count()).max().unwrap_or_default();
@@ -260,7 +269,8 @@ struct Invalidated {
 }
 
 async fn invalidate(url: &str, name: Option<&str>, format: Format) -> Result<(String, u8), String> {
-    let store = storage::open_existing(url).await?;
+    let name = name.filter(|name| *name != ALL);
+    let store = storage::open_existing(url, Access::Write).await?;
     let stored = stored(store.as_ref()).await?;
     let embedded: Vec<String> = Packs::embedded_templates().collect();
     let known: Vec<&str> =
@@ -295,7 +305,7 @@ struct WarmLine {
     templates: usize,
     bytes: usize,
     duration_ms: f64,
-    /// It fits into the cache as it is configured.
+    /// All of it stays in the cache as it is configured.
     fits: bool,
     faults: Vec<Diagnostic>,
 }
@@ -303,6 +313,7 @@ struct WarmLine {
 async fn warm(packs: &[String], config: Config, format: Format) -> (String, u8) {
     let embedded = || Packs::embedded().map(str::to_owned).collect();
     let packs: Vec<String> = if packs.is_empty() { embedded() } else { packs.to_vec() };
+    let why = if config.enabled { "; more than the cache holds" } else { "; the cache is switched off" };
     let lines = warm_all(packs, config).await;
     let code = if lines.iter().all(|line| line.faults.is_empty()) { EXIT_OK } else { EXIT_FAULTY_PACK };
     if format == Format::Json {
@@ -320,7 +331,11 @@ async fn warm(packs: &[String], config: Config, format: Format) -> (String, u8) 
                 count(line.templates as u64, "template"),
                 size(line.bytes as u64),
                 line.duration_ms,
-                if line.fits { "" } else { "; more than the cache holds: part of it is compiled for each contract" }
+                if line.fits {
+                    String::new()
+                } else {
+                    format!("{why}: some or all of it is compiled for each contract")
+                }
             ),
             faults => format!("{}: {}\n", diagnostics::printable(&line.pack), count(faults as u64, "fault")),
         };

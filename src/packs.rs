@@ -35,6 +35,9 @@ const LABEL_CHARS_MAX: usize = 24;
 /// Characters of a template's name in figures; a longer one ends in a hash.
 const NAME_CHARS_MAX: usize = 200;
 
+/// Of these, characters of its ending, such as `py.j2`.
+const ENDING_CHARS_MAX: usize = 16;
+
 /// Knows a pack by the name of an embedded one, or by the path of its folder.
 pub struct Packs {
     /// Where the blocking reads run.
@@ -64,6 +67,9 @@ impl Packs {
             let (_, text) = found.ok_or_else(|| missing(&file, "the pack has no such template"))?;
             let (name, bytes) = (Arc::from(format!("{pack}/{name}")), Arc::from(text.as_bytes()));
             return Ok(PackText { file, name, origin: Origin::Embedded, bytes });
+        }
+        if pack.is_empty() {
+            return Err(missing("--pack", "no pack is named; expected the name of one, or a folder"));
         }
         let (folder, name) = (PathBuf::from(pack), name.to_owned());
         let read = self.runtime.spawn_blocking(move || read_jailed(&folder, &name)).await;
@@ -181,8 +187,12 @@ fn qualified(folder: &Path, template: &str) -> String {
     if name.chars().count() <= NAME_CHARS_MAX {
         return name;
     }
-    let begin: String = name.chars().take(NAME_CHARS_MAX - 13).collect();
-    format!("{begin}~{}", hash(name.as_bytes()))
+    // Its ending stays: it tells what the template makes.
+    let file = template.rsplit('/').next().unwrap_or_default();
+    let ending = file.split_once('.').map_or("", |(_, ending)| ending);
+    let ending: String = ending.chars().rev().take(ENDING_CHARS_MAX).collect::<Vec<_>>().into_iter().rev().collect();
+    let begin: String = name.chars().take(NAME_CHARS_MAX - 14 - ENDING_CHARS_MAX).collect();
+    format!("{begin}~{}.{ending}", hash(name.as_bytes()))
 }
 
 fn missing(file: &str, fault: &str) -> JobFailure {

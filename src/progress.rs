@@ -1,5 +1,6 @@
 //! What a person sees while a run goes on: a bar on a terminal, and every failure as it happens. All on standard error.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use actors::event::JobFailure;
@@ -11,9 +12,14 @@ use crate::{diagnostics, intake};
 /// Diagnostics shown of one contract.
 const SHOWN_MAX: usize = 20;
 
+/// Faults of templates that are remembered, to be shown once.
+const REMEMBERED_MAX: usize = 1_000;
+
 pub struct Progress {
     bar: ProgressBar,
     colour: bool,
+    /// Faults of templates, and how many contracts each concerned: every contract meets the same ones.
+    of_templates: BTreeMap<String, usize>,
 }
 
 impl Progress {
@@ -30,7 +36,7 @@ impl Progress {
             };
             bar.set_style(style.with_key("rate", rate).progress_chars("=> "));
         }
-        Self { bar, colour: colour() }
+        Self { bar, colour: colour(), of_templates: BTreeMap::new() }
     }
 
     pub fn generated(&self, package: &str) {
@@ -38,7 +44,11 @@ impl Progress {
         self.bar.inc(1);
     }
 
-    pub fn failed(&self, source: &str, failure: &JobFailure) {
+    pub fn failed(&mut self, source: &str, failure: &JobFailure) {
+        self.bar.inc(1);
+        if failure.cause == "template" {
+            return self.template_failed(&failure.diagnostics);
+        }
         let shows_line = |diagnostic: &codegen::Diagnostic| diagnostic.place.is_some() && diagnostic.file == source;
         let text = failure.diagnostics.iter().any(shows_line).then(|| intake::reread(source)).flatten();
         for diagnostic in failure.diagnostics.iter().take(SHOWN_MAX) {
@@ -48,7 +58,22 @@ impl Progress {
         if let Some(more) = failure.diagnostics.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
             self.say(&diagnostics::printable(&format!("{source}: {more} more faults")));
         }
-        self.bar.inc(1);
+    }
+
+    /// A fault of a template is shown when it is met first, with its line.
+    fn template_failed(&mut self, faults: &[codegen::Diagnostic]) {
+        for fault in faults.iter().take(SHOWN_MAX) {
+            let told = fault.to_string();
+            if let Some(contracts) = self.of_templates.get_mut(&told) {
+                *contracts += 1;
+                continue;
+            }
+            if self.of_templates.len() < REMEMBERED_MAX {
+                self.of_templates.insert(told, 1);
+            }
+            let text = fault.place.and_then(|_| intake::reread(&fault.file));
+            self.say(&diagnostics::render(fault, text.as_deref(), self.colour));
+        }
     }
 
     /// A line above the bar.
@@ -57,6 +82,9 @@ impl Progress {
     }
 
     pub fn finish(&self) {
+        for (fault, contracts) in self.of_templates.iter().filter(|(_, contracts)| **contracts > 1) {
+            self.say(&diagnostics::printable(&format!("{contracts} contracts have failed over {fault}")));
+        }
         self.bar.finish_and_clear();
     }
 }

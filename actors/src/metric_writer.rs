@@ -41,8 +41,8 @@ impl Default for Config {
     }
 }
 
-/// Times in a row that the store may panic over a batch before one of its rows is suspected.
-const PANICS_MAX: u32 = 3;
+/// How long the store may take over one try; after it, it is away.
+const TRY_MAX: Duration = Duration::from_secs(10);
 
 /// Refused rows that are told one by one; what comes after is in the count only.
 const REFUSALS_TOLD_MAX: u64 = 10;
@@ -113,12 +113,13 @@ impl Recorder {
         Self { edge: None, tally: Arc::default() }
     }
 
-    pub async fn record(&self, rows: Vec<Row>) {
-        let Some(edge) = self.edge.as_ref().filter(|_| !rows.is_empty()) else { return };
-        if let Err(refused) = edge.send(Message::Record(rows)).await {
-            let Message::Record(rows) = refused.0;
-            self.tally.drop_rows(rows.len());
-        }
+    /// Whether somebody will see to them: false where they were dropped.
+    pub async fn record(&self, rows: Vec<Row>) -> bool {
+        let Some(edge) = self.edge.as_ref().filter(|_| !rows.is_empty()) else { return true };
+        let Err(refused) = edge.send(Message::Record(rows)).await else { return true };
+        let Message::Record(rows) = refused.0;
+        self.tally.drop_rows(rows.len());
+        false
     }
 }
 
@@ -195,28 +196,26 @@ impl MetricWriter {
         fates
     }
 
-    /// Tries until the store has taken the rows, has refused them, or nobody waits any longer.
+    /// Tries until the store has taken the rows, has refused them, or nobody waits any longer. A try that has begun is
+    /// let end: what it commits must not be counted as dropped.
     async fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         self.retry.reset();
-        let mut panics = 0;
         loop {
+            if self.given_up.is_cancelled() {
+                return Err(StoreError::Gone("the house has ended".to_owned()));
+            }
             // However long the store is away: only a try that does not end is stuck.
             progress();
-            let written = tokio::select! {
-                biased;
-                () = self.given_up.cancelled() => return Err(StoreError::Gone("the house has ended".to_owned())),
-                written = AssertUnwindSafe(self.store.write(rows)).catch_unwind() => written,
-            };
-            panics = if written.is_err() { panics + 1 } else { 0 };
-            // A store that panics is a store that is down: nobody is rebuilt for it. One that does it again and again
-            // does it over a row.
-            let error = match written.unwrap_or_else(|_| Err(StoreError::Down("the store panicked".to_owned()))) {
-                Err(StoreError::Down(error)) if panics >= PANICS_MAX => return Err(StoreError::Refused(error)),
-                Err(StoreError::Down(error)) => error,
-                written => {
+            let tried = AssertUnwindSafe(self.store.write(rows)).catch_unwind();
+            let error = match tokio::time::timeout(TRY_MAX, tried).await {
+                // It panics over a row: the batch is halved until that row stands alone.
+                Ok(Err(_)) => return Err(StoreError::Refused("the store panicked".to_owned())),
+                Ok(Ok(Err(StoreError::Down(error)))) => error,
+                Ok(Ok(written)) => {
                     self.tell_back(&written);
                     return written;
                 }
+                Err(_) => format!("no answer within {} s", TRY_MAX.as_secs()),
             };
             if !self.away {
                 self.away = true;

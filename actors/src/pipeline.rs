@@ -68,14 +68,14 @@ pub struct Ports {
     pub observer: Arc<dyn Observer>,
 }
 
-/// Messages waiting for the metric writer, each with the rows of one event: some 10 MiB when full.
+/// Messages waiting for the metric writer, each with the rows of one event or a few reports: some 10 MiB when full.
 const METRIC_CAPACITY: usize = 4_096;
 const COMMIT_BATCH_MAX: usize = 32;
 
 /// How long the metric writer may take for the rows that are left.
 const METRIC_GRACE: Duration = Duration::from_secs(5);
 
-/// How long the store may take over one try; it has limits of its own, below this.
+/// How long one try of the metric writer may take before it is stuck; it gives the store less than this.
 const METRIC_TRY_MAX: Duration = Duration::from_secs(60);
 
 /// How long a turn may still take after the grace period.
@@ -198,7 +198,7 @@ impl Pipeline {
             // A turn that does not end in this time is named as in hand.
             let _ = tokio::time::timeout(LAST_TURN, turns).await;
         }
-        let rows = self.mailboxes.metric_writer.unfinished();
+        let rows = self.mailboxes.metric_writer.take_unfinished();
         self.tally.drop_rows(
             rows.iter()
                 .map(|message| match &**message {
@@ -268,9 +268,11 @@ impl Leaves {
         let mut template_cache = supervisor(config, ports);
         let (settings, templates) = (config.template_cache, Arc::clone(&ports.templates));
         let (clock, figures) = (Arc::clone(&ports.clock), rows.clone());
-        let patient = few.turn_max(config.generator.template_load_timeout * 2);
+        let load_max = config.generator.template_load_timeout;
+        let patient = few.turn_max(load_max * 2);
         template_cache.start("template_cache", mailboxes.template_cache.inbox(), patient, move || {
-            TemplateCache::new(settings, Arc::clone(&templates), Arc::clone(&clock), figures.clone())
+            let (templates, clock) = (Arc::clone(&templates), Arc::clone(&clock));
+            TemplateCache::new(settings, templates, clock, figures.clone()).patience(load_max / 3)
         });
 
         // No limit for its turns: a disk that hangs is not cured by a second writer on the same paths.

@@ -6,17 +6,23 @@
 //! job gets what was stale when it asked. Questions are answered one after the other: many that miss at once cause one
 //! load.
 //!
-//! The figures of templates go to the metric writer about once a second, while there are any, and at the end.
+//! A pack whose source gives no answer, or panics, is that pack's failure, and is not asked again for some seconds: other
+//! packs do not wait for it long.
+//!
+//! The figures of templates go to the metric writer every 30 s, while there are any, and at the end.
 
 mod figures;
 mod names;
 mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use codegen::{Diagnostic, Pack, Templates};
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::event::{CacheUse, JobFailure};
@@ -60,11 +66,20 @@ impl Default for Config {
 /// Questions taken together: they share the look at a pack on a disk.
 const BATCH_MAX: usize = 64;
 
-/// How often figures are reported and old templates dropped.
+/// How often old templates are dropped.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Templates in one message to the metric writer.
-const REPORT_ROWS_MAX: usize = 64;
+/// How often figures are reported.
+const REPORT_EVERY: Duration = Duration::from_secs(30);
+
+/// Templates in one message to the metric writer: it is about as large as that of an event.
+const REPORT_ROWS_MAX: usize = 8;
+
+/// How long the source may take over one answer, unless it is told otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a pack that gave no answer is not asked again.
+const HANGS_FOR: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub enum Message {
@@ -146,6 +161,10 @@ pub struct TemplateCache {
     figures: Figures,
     /// Packs looked at since the batch in hand was taken.
     looked_at: BTreeSet<Arc<str>>,
+    /// Packs whose source gave no answer, and when that was noticed.
+    hanging: BTreeMap<Arc<str>, Instant>,
+    patience: Duration,
+    reported_at: Instant,
     /// What the sets of all packs share: filters, tests, functions.
     empty: Templates,
 }
@@ -173,8 +192,15 @@ type Stamps = BTreeMap<Arc<str>, Option<Stamp>>;
 impl TemplateCache {
     pub fn new(config: Config, source: Arc<dyn TemplateSource>, clock: Arc<dyn Clock>, metrics: Recorder) -> Self {
         let (shelf, figures) = (Shelf::new(config), Figures::default());
-        let (looked_at, empty) = (BTreeSet::new(), Templates::empty());
-        Self { config, source, clock, metrics, shelf, figures, looked_at, empty }
+        let (looked_at, hanging, empty) = (BTreeSet::new(), BTreeMap::new(), Templates::empty());
+        let (patience, reported_at) = (PATIENCE, Instant::now());
+        Self { config, source, clock, metrics, shelf, figures, looked_at, hanging, patience, reported_at, empty }
+    }
+
+    /// How long the source may take over one answer: less than who asks the cache waits.
+    #[must_use]
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     async fn snapshot(&mut self, asked: &Arc<str>) -> Result<Snapshot, JobFailure> {
@@ -204,8 +230,18 @@ impl TemplateCache {
             }
             return Ok(Got::of(kept, 0));
         }
+        if self.hanging.get(asked).is_some_and(|since| now.duration_since(*since) < HANGS_FOR) {
+            return Err(no_answer(asked));
+        }
+        self.hanging.remove(asked);
         let kept = self.shelf.take(asked);
-        let stamps = self.look(asked, kept.as_ref()).await;
+        let stamps = match self.look(asked, kept.as_ref()).await {
+            Ok(stamps) => stamps,
+            Err(failure) => {
+                kept.into_iter().for_each(|kept| self.shelf.put_back(Arc::clone(asked), kept));
+                return Err(failure);
+            }
+        };
         let mut kept = self.manifest(asked, kept, &stamps).await?;
         kept.expire(&self.config, now, &mut self.figures);
         let got = self.load(asked, &mut kept, &stamps).await.map(|loaded| {
@@ -221,22 +257,38 @@ impl TemplateCache {
         got
     }
 
-    async fn look(&self, asked: &str, kept: Option<&Kept>) -> Stamps {
-        let Some(kept) = kept.filter(|kept| !kept.is_embedded()) else { return Stamps::new() };
+    /// Waits for an answer of the source about a pack, in bounds; a panic of it is that pack's failure.
+    async fn answer<T>(&mut self, asked: &Arc<str>, answer: impl Future<Output = T>) -> Result<T, JobFailure> {
+        // A turn answers many questions; only one that does not come is stuck.
+        progress();
+        match tokio::time::timeout(self.patience, AssertUnwindSafe(answer).catch_unwind()).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(broken(asked, "reading it panicked", "check the pack; if it is right, please report it")),
+            Err(_) => {
+                self.hanging.insert(Arc::clone(asked), Instant::now());
+                Err(no_answer(asked))
+            }
+        }
+    }
+
+    async fn look(&mut self, asked: &Arc<str>, kept: Option<&Kept>) -> Result<Stamps, JobFailure> {
+        let Some(kept) = kept.filter(|kept| !kept.is_embedded()) else { return Ok(Stamps::new()) };
         let names: Vec<Arc<str>> = [Arc::from(MANIFEST)].into_iter().chain(kept.names.iter().cloned()).collect();
-        let stamps = self.source.stamps(asked, &names).await;
-        names.into_iter().zip(stamps).collect()
+        let source = Arc::clone(&self.source);
+        let stamps = self.answer(asked, source.stamps(asked, &names)).await?;
+        Ok(names.into_iter().zip(stamps).collect())
     }
 
     /// The pack as its manifest says now, with the templates of it that are kept; all of these are evicted where the
     /// manifest cannot be read any more.
-    async fn manifest(&mut self, asked: &str, kept: Option<Kept>, stamps: &Stamps) -> Result<Kept, JobFailure> {
+    async fn manifest(&mut self, asked: &Arc<str>, kept: Option<Kept>, stamps: &Stamps) -> Result<Kept, JobFailure> {
         let stamp = stamps.get(MANIFEST).copied().flatten();
         let kept = match kept {
             Some(kept) if kept.manifest.is_proved_by(stamp) => return Ok(kept),
             kept => kept,
         };
-        let text = self.source.manifest(asked).await;
+        let source = Arc::clone(&self.source);
+        let text = self.answer(asked, source.manifest(asked)).await.and_then(|text| text);
         let Some(mut kept) = kept else {
             let text = text?;
             let pack = Pack::parse(&text.file, &text.bytes).map_err(of_templates)?;
@@ -261,21 +313,29 @@ impl TemplateCache {
 
     /// Reads and compiles what the pack lacks, and what may have changed and has; the names of these. What has changed
     /// or is gone is evicted; all faults are told at once.
-    async fn load(&mut self, asked: &str, kept: &mut Kept, stamps: &Stamps) -> Result<BTreeSet<Arc<str>>, JobFailure> {
+    async fn load(
+        &mut self,
+        asked: &Arc<str>,
+        kept: &mut Kept,
+        stamps: &Stamps,
+    ) -> Result<BTreeSet<Arc<str>>, JobFailure> {
         let (mut loaded, mut faults) = (BTreeSet::new(), Vec::new());
+        let source = Arc::clone(&self.source);
         for name in kept.names.clone() {
             let stamp = stamps.get(&name).copied().flatten();
             if kept.entry(&name).is_some_and(|entry| entry.version.is_proved_by(stamp)) {
                 continue;
             }
-            // A turn answers many questions; only one file that does not come is stuck.
-            progress();
             let started = Instant::now();
-            let text = match self.source.template(asked, &name).await {
+            let text = match self.answer(asked, source.template(asked, &name)).await.and_then(|text| text) {
                 Ok(text) => text,
                 Err(failure) => {
                     kept.evict(&[name], Cause::Changed, &mut self.figures);
                     faults.extend(failure.diagnostics);
+                    // One disk for all of them: the others would hang as well.
+                    if self.hanging.contains_key(asked) {
+                        break;
+                    }
                     continue;
                 }
             };
@@ -324,13 +384,16 @@ impl TemplateCache {
         }
     }
 
-    /// Sends what happened since the last report to the metric writer, and never waits for it.
+    /// Sends what happened since the last report to the metric writer, and never waits for it. What finds no room is in
+    /// the next report.
     async fn report(&mut self) {
+        self.reported_at = Instant::now();
         self.shelf.reckon(&mut self.figures);
-        let rows: Vec<Row> = self.figures.report(|| self.clock.new_id()).into_iter().map(Row::Template).collect();
-        if self.config.persistence {
-            for rows in rows.chunks(REPORT_ROWS_MAX) {
-                self.metrics.record(rows.to_vec()).await;
+        let news = self.figures.news(|| self.clock.new_id());
+        for reports in news.chunks(REPORT_ROWS_MAX) {
+            let rows = reports.iter().cloned().map(Row::Template).collect();
+            if !self.config.persistence || self.metrics.record(rows).await {
+                self.figures.told(reports.iter().map(|report| &report.name));
             }
         }
     }
@@ -344,6 +407,14 @@ fn compile(kept: &mut Kept, name: &str, text: &PackText) -> Result<usize, Diagno
     })?;
     kept.templates.add(name, source).map_err(|fault| kept.pack.locate(fault))?;
     Ok(codegen::templates::cost(source))
+}
+
+fn broken(pack: &str, fault: &str, help: &str) -> JobFailure {
+    JobFailure::new("template", Diagnostic::new(pack, None, fault).help(help))
+}
+
+fn no_answer(pack: &str) -> JobFailure {
+    broken(pack, "reading the pack takes too long", "check the disk or the network that it is on")
 }
 
 fn of_templates(diagnostics: Vec<Diagnostic>) -> JobFailure {
@@ -377,8 +448,12 @@ impl kit::Actor for TemplateCache {
     }
 
     async fn tick(&mut self) -> Result<(), Failure> {
-        self.shelf.expire(Instant::now(), &mut self.figures);
-        self.report().await;
+        let now = Instant::now();
+        self.shelf.expire(now, &mut self.figures);
+        self.hanging.retain(|_, since| now.duration_since(*since) < HANGS_FOR);
+        if now.duration_since(self.reported_at) >= REPORT_EVERY {
+            self.report().await;
+        }
         Ok(())
     }
 

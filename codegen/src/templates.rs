@@ -19,8 +19,6 @@
 //! The fuel of [`crate::render`] stops loops and growing text. It does not see what a template does with lists that it
 //! nests or joins itself over many `{% set %}` in a row: a pack that means harm can still hold its thread.
 
-#[cfg(test)]
-mod chains;
 mod fault;
 mod filters;
 mod measure;

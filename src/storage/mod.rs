@@ -28,13 +28,21 @@ pub async fn open(url: &str) -> Result<Arc<dyn MetricStore>, String> {
     }
 }
 
+/// What somebody means to do with a database that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
 /// Opens the database behind `url` if there is one: none where nothing was ever stored there.
 ///
 /// # Errors
 /// As [`open`].
-pub async fn open_existing(url: &str) -> Result<Option<SqliteStore>, String> {
+pub async fn open_existing(url: &str, access: Access) -> Result<Option<SqliteStore>, String> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("sqlite") if !SqliteStore::exists(url)? => Ok(None),
+        Some("sqlite") if access == Access::Read => SqliteStore::open_to_read(url).await.map(Some),
         Some("sqlite") => SqliteStore::open(url).await.map(Some),
         _ => open(url).await.map(|_| None),
     }

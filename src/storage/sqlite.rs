@@ -22,7 +22,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
 /// Rows of one statement. A prepared statement takes memory for each of its values, and more rows gain nothing.
 pub(super) const STATEMENT_ROWS_MAX: usize = 100;
 
-/// How long a statement waits for another process's lock. The metric writer tries again; a run that begins waits longer.
+/// How long a statement waits for another process's lock; the metric writer tries again.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub struct SqliteStore {
@@ -56,6 +56,23 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// Opens a file that is there to read it: nothing is migrated, nothing is locked, and it need not be writable.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_to_read(url: &str) -> Result<Self, String> {
+        let (options, file) = options(url)?;
+        // Without a log beside it nobody has it open: it is read as it stands, and no log is left behind.
+        let log = PathBuf::from(format!("{}-wal", file.display()));
+        let opened = match opened_to_read(options.clone().immutable(!log.exists())).await {
+            // In a folder that cannot be written a log cannot be followed: what is in the file itself is read.
+            Err(_) => opened_to_read(options.immutable(true)).await,
+            opened => opened,
+        };
+        let pool = opened.map_err(|error| explain(&file, &error))?;
+        Ok(Self { pool, runtime: Handle::current() })
+    }
+
     /// Whether the file is there.
     ///
     /// # Errors
@@ -66,15 +83,13 @@ impl SqliteStore {
 
     async fn migrate(&self) -> sqlx::Result<()> {
         let mut connection = self.pool.acquire().await?;
-        // The write lock is taken before the look, so that of two first runs one finds the work of the other.
+        let applied = applied(&mut connection).await?;
+        if MIGRATIONS.iter().all(|(version, _)| applied.contains(version)) {
+            return Ok(());
+        }
+        // Once more under the write lock, so that of two first runs one finds the work of the other.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let known: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let applied: Vec<i64> = match known {
-            0 => Vec::new(),
-            _ => sqlx::query_scalar("SELECT version FROM schema_migrations").fetch_all(&mut *transaction).await?,
-        };
+        let applied = self::applied(&mut transaction).await?;
         for (_, file) in MIGRATIONS.iter().filter(|(version, _)| !applied.contains(version)) {
             sqlx::raw_sql(*file).execute(&mut *transaction).await?;
         }
@@ -84,6 +99,21 @@ impl SqliteStore {
     /// For tests and checks that read what was written.
     pub fn pool(&self) -> &SqlitePool {
         &self.pool
+    }
+}
+
+async fn opened_to_read(options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT * 2);
+    let pool = pool.connect_with(options.read_only(true).busy_timeout(BUSY_TIMEOUT)).await?;
+    sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&pool).await.map(|_| pool)
+}
+
+/// Versions of the migrations that the file has.
+async fn applied(connection: &mut SqliteConnection) -> sqlx::Result<Vec<i64>> {
+    let known = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'");
+    match known.fetch_one(&mut *connection).await? {
+        0 => Ok(Vec::new()),
+        _ => sqlx::query_scalar("SELECT version FROM schema_migrations").fetch_all(connection).await,
     }
 }
 

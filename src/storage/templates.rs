@@ -117,6 +117,12 @@ impl SqliteStore {
     /// # Errors
     /// In words for the user.
     pub async fn templates(&self) -> Result<Vec<StoredTemplate>, String> {
+        let table = "SELECT count(*) FROM sqlite_schema WHERE name = 'template_cache_metadata'";
+        let unreadable = |error: sqlx::Error| format!("the figures of the template cache cannot be read: {error}");
+        // A file that no run has made its own yet.
+        if sqlx::query_scalar::<_, i64>(table).fetch_one(self.pool()).await.map_err(unreadable)? == 0 {
+            return Ok(Vec::new());
+        }
         sqlx::query_as(
             "SELECT template_name, template_type, file_path, file_hash, coalesce(size_bytes, 0) AS size_bytes, \
              coalesce(load_time_ms, 0.0) AS load_time_ms, access_count, cache_hits, cache_misses, last_accessed_at, \
@@ -125,7 +131,7 @@ impl SqliteStore {
         )
         .fetch_all(self.pool())
         .await
-        .map_err(|error| format!("the figures of the template cache cannot be read: {error}"))
+        .map_err(unreadable)
     }
 
     /// Drops the figures of a template, or of all; how many rows there were.

@@ -250,9 +250,12 @@ impl<M: Message> Mailbox<M> {
         }
     }
 
-    /// The messages that are not done.
-    pub fn unfinished(&self) -> Vec<Arc<M>> {
-        self.0.lock().leftovers().into_iter().map(|(_, message, ..)| message).collect()
+    /// The messages that are not done, taken away from whoever has them: a late acknowledgement is refused, so that none
+    /// is counted twice.
+    pub fn take_unfinished(&self) -> Vec<Arc<M>> {
+        let mut slots = self.0.lock();
+        slots.oust_all(&Arc::from("was not done when the house ended"), Instant::now());
+        slots.leftovers().into_iter().map(|(_, message, ..)| message).collect()
     }
 
     /// What is not done, in the order in which it was accepted.

@@ -228,6 +228,11 @@ impl<M> Slots<M> {
         held.into_iter().map(|(slot, delivery, message)| (message, self.give_back(slot, delivery, now))).collect()
     }
 
+    /// The end of the house: whoever still holds something is late from now on.
+    pub(super) fn oust_all(&mut self, reason: &Arc<str>, now: Instant) {
+        (0..self.holders.len()).for_each(|consumer| drop(self.oust(consumer, Arc::clone(reason), now)));
+    }
+
     pub(super) fn is_ousted(&self, consumer: usize) -> bool {
         self.holders[consumer].ousted
     }

@@ -207,12 +207,12 @@ impl Figures {
         self.by_name.values().map(|figure| figure.stats.clone()).collect()
     }
 
-    /// What happened since the last report, a row for each template to which anything did. It counts as told from now on.
-    pub(super) fn report(&mut self, new_id: impl Fn() -> Uuid) -> Vec<TemplateRow> {
-        let news = self.by_name.values_mut().filter(|figure| !figure.is_told());
+    /// What happened since the last report that was accepted, a row for each template to which anything did.
+    pub(super) fn news(&self, new_id: impl Fn() -> Uuid) -> Vec<TemplateRow> {
+        let news = self.by_name.values().filter(|figure| !figure.is_told());
         news.map(|figure| {
             let TemplateStats { name, file, hash, bytes, load_time, hits, misses, last_accessed, .. } = &figure.stats;
-            let row = TemplateRow {
+            TemplateRow {
                 id: new_id(),
                 name: Arc::clone(name),
                 kind: kind(name),
@@ -223,10 +223,41 @@ impl Figures {
                 hits: hits - figure.told.0,
                 misses: misses - figure.told.1,
                 last_accessed: *last_accessed,
-            };
-            (figure.told, figure.news) = ((*hits, *misses), false);
-            row
+            }
         })
         .collect()
+    }
+
+    /// Somebody will see to what these rows say: the next ones say what comes after.
+    pub(super) fn told<'n>(&mut self, names: impl IntoIterator<Item = &'n Arc<str>>) {
+        for name in names {
+            if let Some(figure) = self.by_name.get_mut(name) {
+                (figure.told, figure.news) = ((figure.stats.hits, figure.stats.misses), false);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_accepted_is_in_the_next_report() {
+        let (mut figures, name, at) = (Figures::default(), Arc::from("p/a"), SystemTime::UNIX_EPOCH);
+        let hash = blake3::hash(b"");
+        let (origin, load_time) = (Origin::Embedded, Duration::ZERO);
+        figures.loaded(&Loaded { name: &name, origin: &origin, hash, bytes: 1, load_time });
+        figures.missed("p/a", at);
+        let news = |figures: &Figures| -> Vec<(u64, u64)> {
+            figures.news(Uuid::nil).iter().map(|report| (report.hits, report.misses)).collect()
+        };
+        assert_eq!(news(&figures), [(0, 1)]);
+        figures.found("p/a", 5, at);
+        assert_eq!(news(&figures), [(5, 1)], "it found no room");
+        figures.told([&name]);
+        assert_eq!(news(&figures), []);
+        figures.found("p/a", 2, at);
+        assert_eq!(news(&figures), [(2, 0)]);
     }
 }

@@ -241,3 +241,42 @@ fn whatever_happens_a_job_gets_what_is_on_the_disk_and_no_limit_is_exceeded() {
         assert_eq!(sum, counted, "seed {seed}: what was reported is what was counted");
     }
 }
+
+#[test]
+fn one_pack_on_a_disk_that_hangs_does_not_starve_the_others() {
+    let world = World::on_disk();
+    world.small_pack("known", 3);
+    world.small_pack("good", 3);
+    run(Config::default(), &world, async |house| {
+        house.get("known").await;
+        world.hanging.lock().unwrap().extend(["known".to_owned(), "new".to_owned()]);
+        for pack in ["known", "new"] {
+            let since = tokio::time::Instant::now();
+            for _ in 0..20 {
+                let failure = house.try_get(pack).await.unwrap_err();
+                assert!(failure.message().contains("takes too long"), "{failure:?}");
+                house.get("good").await;
+            }
+            assert!(since.elapsed() < Duration::from_secs(11), "waited for once: {:?}", since.elapsed());
+        }
+        world.hanging.lock().unwrap().clear();
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert_eq!(house.used("known").await, (3, 0), "it is asked again, and nothing was lost");
+    });
+}
+
+#[test]
+fn a_pack_that_breaks_its_reader_is_its_own_failure_however_often() {
+    let world = World::on_disk();
+    world.small_pack("good", 3);
+    world.small_pack("bad", 3);
+    world.explosive.lock().unwrap().insert("bad".to_owned());
+    run(Config::default(), &world, async |house| {
+        for _ in 0..100 {
+            assert!(house.try_get("bad").await.unwrap_err().message().contains("panicked"));
+        }
+        assert_eq!(house.used("good").await, (0, 3));
+        world.explosive.lock().unwrap().clear();
+        assert_eq!(house.used("bad").await, (0, 3));
+    });
+}

@@ -30,6 +30,10 @@ pub(crate) struct World {
     /// Looks at stamps.
     pub(crate) looks: AtomicUsize,
     rows: Mutex<Vec<Row>>,
+    /// Packs whose disk gives no answer.
+    pub(crate) hanging: Mutex<BTreeSet<String>>,
+    /// Packs that break their reader.
+    pub(crate) explosive: Mutex<BTreeSet<String>>,
     /// Called before a template is read.
     pub(crate) before_read: Mutex<Option<BeforeRead>>,
 }
@@ -105,7 +109,15 @@ impl World {
         reports.collect()
     }
 
+    async fn hang(&self, pack: &str) {
+        let hangs = self.hanging.lock().unwrap().contains(pack);
+        if hangs {
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+        }
+    }
+
     fn text(&self, pack: &str, name: &str) -> Result<PackText, JobFailure> {
+        assert!(!self.explosive.lock().unwrap().contains(pack), "injected");
         let files = self.files.lock().unwrap();
         let Some((text, stamp)) = files.get(&(pack.to_owned(), name.to_owned())) else {
             let fault = codegen::Diagnostic::new(format!("{pack}/{name}"), None, "it is not there");
@@ -121,10 +133,12 @@ impl World {
 #[async_trait]
 impl TemplateSource for World {
     async fn manifest(&self, pack: &str) -> Result<PackText, JobFailure> {
+        self.hang(pack).await;
         self.text(pack, MANIFEST)
     }
     async fn template(&self, pack: &str, name: &str) -> Result<PackText, JobFailure> {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        self.hang(pack).await;
         let before = self.before_read.lock().unwrap().take();
         let read = self.text(pack, name);
         if let Some(before) = before {
@@ -137,6 +151,7 @@ impl TemplateSource for World {
     async fn stamps(&self, pack: &str, names: &[Arc<str>]) -> Vec<Option<Stamp>> {
         assert!(self.on_disk, "a pack in the binary is never looked at");
         self.looks.fetch_add(1, Ordering::SeqCst);
+        self.hang(pack).await;
         let files = self.files.lock().unwrap();
         names.iter().map(|name| files.get(&(pack.to_owned(), name.to_string())).map(|(_, stamp)| *stamp)).collect()
     }

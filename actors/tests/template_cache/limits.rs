@@ -294,7 +294,7 @@ fn guide_18_figures_are_reported_as_they_grow_and_only_where_that_is_wanted() {
             for _ in 0..10 {
                 house.get("p").await;
             }
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            tokio::time::sleep(Duration::from_secs(32)).await;
             let reports = world.reports().len();
             assert_eq!(reports, if persistence { 3 } else { 0 }, "a row a template, not a row a job");
             tokio::time::sleep(Duration::from_secs(60)).await;

@@ -6,6 +6,9 @@
 //! `elif`), over which it recurses just the same. An overflow of the stack ends the whole process. minijinja's own lexer reads the source, so that no string, comment or raw block
 //! hides a chain from us.
 
+#[cfg(test)]
+mod tests;
+
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use codegen::{Contract, Limits, Plan};
 use omninode::clock::SystemClock;
 use omninode::packs::Packs;
+use sqlx::sqlite::SqlitePoolOptions;
 use tokio::runtime::Handle;
 
 use crate::support::{Bench, contract, corpus};
@@ -82,7 +83,8 @@ fn guide_35_the_stored_figures_are_those_of_ten_generations_and_say_how_old_they
     let found = stats(&bench, &[]);
     let hits = 10 * embedded();
     assert_eq!((found["hits"].as_u64(), found["misses"].as_u64()), (Some(hits), Some(0)));
-    assert_eq!((found["hit_rate"].as_f64(), found["cached_templates"].as_u64()), (Some(1.0), Some(embedded())));
+    assert_eq!((found["hit_rate"].as_f64(), found["known_templates"].as_u64()), (Some(1.0), Some(embedded())));
+    assert!(found["cached_templates"].is_null(), "only a service knows it");
     assert_eq!((&found["service"], found["max_templates"].as_u64()), (&false.into(), Some(100)));
     let age = found["age_seconds"].as_f64().unwrap();
     assert!((0.0..60.0).contains(&age), "{age}");
@@ -92,11 +94,43 @@ fn guide_35_the_stored_figures_are_those_of_ten_generations_and_say_how_old_they
         " ago.".to_owned(),
         "Hit rate: 100.0 %".to_owned(),
         format!("Hits: {hits}, Misses: 0"),
-        " MB / 50 MB".to_owned(),
-        format!("Templates: {} / 100", embedded()),
+        format!("Known templates: {}, ", embedded()),
+        "A cache holds at most: 100 templates, 50 MB".to_owned(),
     ] {
         assert!(text.contains(&part), "`{part}` is missing in\n{text}");
     }
+}
+
+#[test]
+fn guide_35_stored_figures_are_read_while_another_process_writes_and_where_nothing_can_be_written() {
+    let bench = Bench::new();
+    bench.generate([corpus(&bench, 1)]).expect_code(0);
+    let files = || {
+        let mut names: Vec<_> = bench.path("").read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.retain(|name| name.to_string_lossy().starts_with("omninode.db"));
+        names
+    };
+    assert_eq!(stats(&bench, &[])["hits"].as_u64(), Some(embedded()));
+    assert_eq!(files(), ["omninode.db"], "reading leaves nothing beside the file");
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+        let options = SqlitePoolOptions::new().max_connections(1);
+        let pool = options.connect(&bench.database()).await.unwrap();
+        let mut connection = pool.acquire().await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE; UPDATE template_cache_metadata SET cache_hits = 0")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        assert_eq!(stats(&bench, &[])["hits"].as_u64(), Some(embedded()), "what was committed");
+        sqlx::raw_sql("ROLLBACK; DROP TABLE template_cache_metadata").execute(&mut *connection).await.unwrap();
+        drop(connection);
+        pool.close().await;
+    });
+    let file = bench.path("omninode.db");
+    let mut permissions = file.metadata().unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&file, permissions).unwrap();
+    let nothing = bench.omninode(["cache", "stats"]).expect_code(0);
+    assert!(nothing.stdout.contains("no run has stored"), "a missing table holds nothing: {nothing:?}");
 }
 
 #[test]
@@ -159,13 +193,26 @@ fn guide_37_a_warm_up_compiles_whole_packs_and_tells_all_their_faults() {
 }
 
 #[test]
+fn a_fault_of_a_template_is_shown_once_with_its_line_and_the_contracts_that_it_concerns() {
+    let bench = Bench::new();
+    let pack = own_pack(&bench, "own");
+    std::fs::write(pack.join("a.py.j2"), "A = 1\n{{ a + }}\n").unwrap();
+    let folder = corpus(&bench, 12);
+    let ended = bench.generate([folder.as_os_str(), "--pack".as_ref(), pack.as_os_str()]).expect_code(1);
+    assert_eq!(ended.stderr.matches("{{ a + }}").count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("12 contracts have failed over"), "{}", ended.stderr);
+    let none = bench.generate([folder.as_os_str(), "--pack".as_ref(), "".as_ref()]).expect_code(2);
+    assert!(none.stderr.contains("no pack is named"), "{}", none.stderr);
+}
+
+#[test]
 fn guide_49_without_a_service_an_invalidation_drops_stored_figures_and_says_so() {
     let bench = Bench::new();
     bench.generate([corpus(&bench, 1)]).expect_code(0);
     let one = bench.omninode(["cache", "invalidate", "onex/node.py.j2"]).expect_code(0).stdout;
     assert!(one.contains("No service is running") && one.contains("begins with an empty cache"), "{one}");
     assert!(one.contains("The stored figures of onex/node.py.j2 were dropped"), "{one}");
-    assert_eq!(stats(&bench, &[])["cached_templates"].as_u64(), Some(embedded() - 1));
+    assert_eq!(stats(&bench, &[])["known_templates"].as_u64(), Some(embedded() - 1));
     for (name, says) in [
         ("onex/nod.py.j2", "did you mean `onex/node.py.j2`?"),
         ("node.py.j2", "did you mean `onex/node.py.j2`?"),
@@ -175,11 +222,11 @@ fn guide_49_without_a_service_an_invalidation_drops_stored_figures_and_says_so()
         let refused = bench.omninode(["cache", "invalidate", name]).expect_code(2);
         assert!(refused.stderr.contains(says) && refused.stderr.contains(name), "{refused:?}");
     }
-    assert_eq!(stats(&bench, &[])["cached_templates"].as_u64(), Some(embedded() - 1), "a refusal drops nothing");
-    let all = bench.omninode(["cache", "invalidate", "--format", "json"]).expect_code(0).stdout;
+    assert_eq!(stats(&bench, &[])["known_templates"].as_u64(), Some(embedded() - 1), "a refusal drops nothing");
+    let all = bench.omninode(["cache", "invalidate", "all", "--format", "json"]).expect_code(0).stdout;
     let all: serde_json::Value = serde_json::from_str(&all).unwrap();
     assert_eq!(all["figures_dropped"].as_u64(), Some(embedded() - 1));
-    assert_eq!(stats(&bench, &[])["cached_templates"].as_u64(), Some(0));
+    assert_eq!(stats(&bench, &[])["known_templates"].as_u64(), Some(0));
 }
 
 /// Real packs, with the reads counted.
@@ -283,6 +330,8 @@ fn guide_36_a_pack_that_was_left_alone_is_not_read_again_and_a_change_of_it_is_s
     let bench = Bench::new();
     let pack = own_pack(&bench, "own");
     with_real_packs(async |house, source| {
+        // However long the house took to begin: its files are young.
+        own_pack(&bench, "own");
         house.rendered(&pack).await;
         // The clock is the file system's: its stamps must age.
         std::thread::sleep(Duration::from_millis(2_100));

@@ -1,8 +1,10 @@
 //! Chains and nesting of every kind, in a thread with a stack as large as that of an Arbiter: an overflow would end the
 //! whole test run.
 
-use super::*;
+use super::{ELIFS_MAX, NESTING_MAX, TAG_WORDS_MAX};
+use crate::diagnostic::{Diagnostic, Place};
 use crate::pack::Pack;
+use crate::templates::{SOURCE_BYTES_MAX, Templates};
 
 /// What `std` gives a thread, and so what an Arbiter has.
 const STACK: usize = 2 << 20;
@@ -64,7 +66,7 @@ fn a_chain_of_any_kind_is_compiled_up_to_its_limit_and_refused_beyond() {
         });
     }
     let fault = compiled(&format!("a\n  {{{{ {}a }}}}", "a~".repeat(200))).unwrap_err();
-    assert_eq!((fault.place, fault.message.as_str()), (Some(crate::Place::new(2, 306)), "the tag is too long"));
+    assert_eq!((fault.place, fault.message.as_str()), (Some(Place::new(2, 306)), "the tag is too long"));
 }
 
 #[test]
