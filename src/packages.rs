@@ -70,9 +70,9 @@ impl OutputFolder {
                 "cannot write to the output folder {shown}: {error}; check its permissions, or choose another --out"
             )
         })?;
-        let own = path.join(OWN_FOLDER);
+        let own = own_folder(path)?;
         for entry in fs::read_dir(&own).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with("staging-") {
+            if is_staging(&entry) {
                 fs::remove_dir_all(entry.path()).map_err(|error| {
                     format!("cannot clear {} of an interrupted run: {error}", entry.path().display())
                 })?;
@@ -246,7 +246,8 @@ impl Folder {
         // First what leaves: a folder may take the place of a file, and the other way round.
         for change in comparison.changes.iter().filter(|change| change.leaves()) {
             still_as_compared(target, change)?;
-            fs::remove_file(target.join(&change.path))?;
+            let leaves = target.join(&change.path);
+            fs::remove_file(&leaves).map_err(about(&leaves))?;
             remove_empty_folders(target, &change.path);
         }
         for change in &comparison.changes {
@@ -261,14 +262,14 @@ impl Folder {
     /// Writes a file beside the others and renames it over its place: it is the old one or the new one, never half.
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
+            fs::create_dir_all(parent).map_err(about(parent))?;
         }
-        self.stage(content, path)?.persist(path).map(drop).map_err(|error| error.error)
+        self.stage(content, path)?.persist(path).map(drop).map_err(|error| about(path)(error.error))
     }
 
     /// A file that has its content, but not its place yet; with the mode of the file `like`, where there is one.
     fn stage(&self, content: &[u8], like: &Path) -> io::Result<NamedTempFile> {
-        fs::create_dir_all(&self.staging)?;
+        fs::create_dir_all(&self.staging).map_err(about(&self.staging))?;
         let mut file = tempfile::Builder::new().permissions(new_file_permissions()).tempfile_in(&self.staging)?;
         file.write_all(content)?;
         if let Ok(found) = fs::metadata(like) {
@@ -281,22 +282,49 @@ impl Folder {
     /// A copy of what `--force` overwrites, durable before it is overwritten.
     fn keep_copy(&self, package: &Package, path: &str) -> io::Result<()> {
         let edited = self.path.join(&package.name).join(path);
-        let content = fs::read(&edited)?;
+        let content = fs::read(&edited).map_err(about(&edited))?;
         let copy = self.path.join(kept(&package.name, path, &content));
         if let Some(parent) = copy.parent() {
-            fs::create_dir_all(parent)?;
+            fs::create_dir_all(parent).map_err(about(parent))?;
         }
         let staged = self.stage(&content, &edited)?;
         staged.as_file().sync_all()?;
-        staged.persist(&copy).map_err(|error| error.error)?;
+        staged.persist(&copy).map_err(|error| about(&copy)(error.error))?;
         tracing::warn!(file = %edited.display(), copy = %copy.display(), "an edited file is overwritten; its copy is kept");
         Ok(())
     }
 }
 
-/// Where the copy of an edited file is kept, from the output folder: `.omninode/kept/<package>/<path>.<hash>`.
+/// Where the copy of an edited file is kept, from the output folder: `.omninode/kept/<package>/<hash>/<path>`.
 fn kept(package: &str, path: &str, content: &[u8]) -> String {
-    format!("{OWN_FOLDER}/kept/{package}/{path}.{}", &hash(content)[..16])
+    format!("{OWN_FOLDER}/kept/{package}/{}/{path}", &hash(content)[..16])
+}
+
+/// `OUT/.omninode`. Nothing is removed or kept through a link.
+fn own_folder(out: &Path) -> Result<PathBuf, String> {
+    let own = out.join(OWN_FOLDER);
+    for folder in [&own, &own.join("kept")] {
+        match fs::symlink_metadata(folder) {
+            Ok(found) if !found.is_dir() => {
+                return Err(format!("{} is in the way: it is a link, or no folder; move it away", folder.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(own)
+}
+
+/// A folder that a run made for what it is about to write: `staging-<process>`.
+fn is_staging(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name();
+    let process = name.to_str().and_then(|name| name.strip_prefix("staging-"));
+    let numbered = process.is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()));
+    numbered && entry.file_type().is_ok_and(|kind| kind.is_dir())
+}
+
+/// The same error, with the path it is about: an update touches many.
+fn about(path: &Path) -> impl FnOnce(io::Error) -> io::Error + '_ {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn written(package: &Package, comparison: &Comparison<'_>, started: Instant) -> Written {
@@ -366,7 +394,10 @@ fn io_failure(path: &Path, error: &io::Error) -> JobFailure {
             "free some space, then run again: nothing half-written is visible, and an update goes on where it stopped"
         }
         io::ErrorKind::InvalidFilename => "shorten the names in the contract, or choose a shorter --out",
-        _ => "run again; nothing half-written is visible",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "move away what is in the place, then run again: an update goes on where it stopped"
+        }
+        _ => "mend this, then run again: no file is half-written, and an update goes on where it stopped",
     };
     JobFailure::new("io", Diagnostic::new(path.display().to_string(), None, error.to_string()).help(help))
 }

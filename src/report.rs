@@ -192,9 +192,9 @@ impl Report {
             text += "help: run `omninode generate` with the same arguments to write what is missing or stale\n";
         }
         if self.question == Question::Check && has(State::Conflict) {
-            text += "help: a file in conflict was edited, and what is planned for it has changed since: move it away, run \
-                     `omninode generate` and take your changes over; or run with --force, which overwrites all edited \
-                     files and keeps a copy of each (to see what it would do, add --dry-run)\n";
+            text += "help: a file in conflict was edited or added by you, and something else is planned there now: move \
+                     it away, run `omninode generate` and take your changes over; or run with --force, which \
+                     overwrites all edited files and keeps a copy of each (to see what it would do, add --dry-run)\n";
         }
         text
     }

@@ -164,7 +164,8 @@ fn run(world: &Arc<World>, config: &Config, jobs: Vec<Message>) -> Ended {
         let escalation = house.escalation();
         let feed = async {
             for job in jobs {
-                intake.send(job).await.unwrap();
+                // Refused where the house goes down meanwhile: that is looked at below.
+                let _ = intake.send(job).await;
             }
         };
         // As an application does: it feeds the house until that goes down.

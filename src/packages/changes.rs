@@ -69,7 +69,7 @@ impl Comparison<'_> {
     pub(super) fn refusal(&self, target: &Path) -> Option<JobFailure> {
         let conflicts = self.changes.iter().filter(|change| change.state == State::Conflict);
         let paths: Vec<&str> = conflicts.map(|change| change.path.as_str()).collect();
-        let fault = format!("was edited, and what is planned for it has changed since: {}", paths.join(", "));
+        let fault = format!("was edited or added to, and something else is planned there now: {}", paths.join(", "));
         let help = "move each such file away, run again and take your changes over; or run with --force, which overwrites \
                     all edited files and keeps a copy of each";
         (!paths.is_empty()).then(|| conflict(target, &fault, help))
@@ -102,7 +102,7 @@ pub(super) fn compare<'a>(package: &'a Package, target: &Path, force: bool) -> R
         changes.push(Change { path: file.path.clone(), state, before, planned: Some(file) });
     }
     if let Some(manifest) = &manifest {
-        changes.extend(leaving(package, target, manifest));
+        changes.extend(leaving(package, target, manifest)?);
         changes.sort_by(|one, other| one.path.cmp(&other.path));
         let left: Vec<&str> = changes.iter().filter(|change| change.leaves()).map(|left| &*left.path).collect();
         let way = Way { target, manifest, left: &left };
@@ -143,18 +143,21 @@ fn find(target: &Path) -> Result<Option<Manifest>, JobFailure> {
 }
 
 /// Files that we wrote, that are not planned any more and untouched since. Edited ones stay, and are a person's now.
-fn leaving<'a>(package: &Package, target: &Path, manifest: &Manifest) -> Vec<Change<'a>> {
+fn leaving<'a>(package: &Package, target: &Path, manifest: &Manifest) -> Result<Vec<Change<'a>>, JobFailure> {
     let planned = |path: &str| package.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok();
     let mut leaving: Vec<Change<'_>> = Vec::new();
-    for path in manifest.paths() {
-        if !planned(path)
-            && let Ok(Some(content)) = read_own(target, path)
-            && manifest.is_ours(path, &hash(&content))
-        {
+    for path in manifest.paths().filter(|path| !planned(path)) {
+        let content = match read_own(target, path) {
+            Ok(content) => content,
+            // What cannot be read may be ours, and is not forgotten; what is no file any more is a person's.
+            Err(failure) if failure.cause == "io" => return Err(failure),
+            Err(_) => None,
+        };
+        if let Some(content) = content.filter(|content| manifest.is_ours(path, &hash(content))) {
             leaving.push(Change { path: path.clone(), state: State::Stale, before: Some(content), planned: None });
         }
     }
-    leaving
+    Ok(leaving)
 }
 
 /// The way to the files that are to be written.
@@ -170,7 +173,8 @@ impl Way<'_> {
     fn blocked(&self, path: &str) -> Option<PathBuf> {
         for (end, _) in path.match_indices('/') {
             let folder = self.target.join(&path[..end]);
-            if folder.is_file() && !self.left.contains(&&path[..end]) {
+            let is_no_folder = fs::symlink_metadata(&folder).is_ok_and(|found| !found.is_dir());
+            if is_no_folder && !self.left.contains(&&path[..end]) {
                 return Some(folder);
             }
         }

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 
 use super::changes::{Change, Comparison, State, compare};
 use super::manifest::FILE_NAME;
-use super::{Claims, diff, in_lanes, kept, lock, written};
+use super::{Claims, diff, in_lanes, kept, lock, own_folder, written};
 
 /// Folders that tools make inside a package and that nobody wrote by hand.
 const CACHES: [&str; 5] = ["__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"];
@@ -116,9 +116,10 @@ impl Inspection {
                 Some(handle)
             }
             Ok(_) => return Err(format!("the output folder {} is not a folder", path.display())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => None,
             Err(error) => return Err(format!("cannot open the output folder {}: {error}", path.display())),
         };
+        own_folder(path)?;
         let (claims, found) = (Claims::default(), Mutex::default());
         let reader = Reader { path: path.to_owned(), question, force, claims, found, _lock: lock };
         Ok(Self { inner: Arc::new(reader), runtime: Handle::current() })

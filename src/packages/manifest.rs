@@ -48,11 +48,18 @@ impl Manifest {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("{FILE_NAME} cannot be read: {error}")),
         };
-        let manifest: Self =
-            serde_json::from_slice(&bytes).map_err(|error| format!("{FILE_NAME} is damaged: {error}"))?;
-        if manifest.format != FORMAT {
-            return Err(format!("{FILE_NAME} has format {}, expected {FORMAT}", manifest.format));
+        /// Read first: a later format may have other fields.
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
         }
+        let damaged = |error: serde_json::Error| format!("{FILE_NAME} is damaged: {error}");
+        let Format { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if format != FORMAT {
+            let update = if format > FORMAT { ": it was written by a later omninode" } else { "" };
+            return Err(format!("{FILE_NAME} has format {format}, expected {FORMAT}{update}"));
+        }
+        let manifest: Self = serde_json::from_slice(&bytes).map_err(damaged)?;
         // Its paths are deleted and replaced: one that leads out of the package was not written by us.
         let refused = manifest.paths().find_map(|path| Some(format!("`{}`: {}", path.escape_debug(), refusal(path)?)));
         match refused {

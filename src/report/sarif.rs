@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use codegen::Diagnostic;
 use serde_json::{Value, json};
@@ -142,12 +142,8 @@ fn result(rule: &str, text: &str, file: impl AsRef<Path>, region: Option<Value>)
 fn uri(path: &Path) -> String {
     let plain = path.strip_prefix(".").unwrap_or(path);
     let inside = plain.is_relative() && plain.components().all(|part| part != std::path::Component::ParentDir);
-    let (mut uri, path) = if inside {
-        (String::new(), plain.to_owned())
-    } else {
-        let whole = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
-        ("file://".to_owned(), whole.unwrap_or_else(|_| path.to_owned()))
-    };
+    let (mut uri, path) =
+        if inside { (String::new(), plain.to_owned()) } else { ("file://".to_owned(), absolute(path)) };
     for byte in path.as_os_str().as_bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(byte) {
             uri.push(char::from(*byte));
@@ -157,6 +153,17 @@ fn uri(path: &Path) -> String {
         }
     }
     uri
+}
+
+/// The same path for a file that is there and for one that is missing: folders are resolved as far as they exist, the
+/// file itself (it may be a link) is not.
+fn absolute(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let resolved = whole.ancestors().skip(1).find_map(|folder| {
+        let rest = whole.strip_prefix(folder).ok()?;
+        Some(std::fs::canonicalize(folder).ok()?.join(rest))
+    });
+    resolved.unwrap_or(whole)
 }
 
 #[cfg(test)]
@@ -169,6 +176,12 @@ mod tests {
         assert_eq!(uri(Path::new("./a/é.py")), "a/%C3%A9.py");
         assert_eq!(uri(Path::new("/no/such/x:y")), "file:///no/such/x%3Ay");
         assert!(uri(Path::new("../x")).starts_with("file:///"));
+        let folder = tempfile::tempdir().unwrap();
+        let at = std::fs::canonicalize(folder.path()).unwrap();
+        std::os::unix::fs::symlink("/etc/hosts", at.join("link")).unwrap();
+        std::fs::create_dir(at.join("a")).unwrap();
+        assert_eq!(uri(&at.join("a/../link")), format!("file://{}/link", at.display()), "not where it leads");
+        assert_eq!(uri(&at.join("a/../none")), format!("file://{}/none", at.display()));
         assert_eq!(uri(Path::new("<stdin>")), "%3Cstdin%3E");
     }
 }

@@ -138,8 +138,7 @@ impl Package {
             let ours = versions().any(|it| plans(path, it) && now == Some(&content(&self.name, path, it)[..]));
             if let Some(written) = self.written.get(path) {
                 let overwritten = force && self.begun.iter().any(|version| plans(path, *version));
-                let copied =
-                    || kept.iter().any(|(at, it)| at.starts_with(&format!("{}/{path}.", self.name)) && it == written);
+                let copied = || kept.iter().any(|(at, it)| it == written && is_copy(at, &self.name, path));
                 if now != Some(written) && !(overwritten && (ours || now.is_none()) && copied()) {
                     return Err(format!("the edit of {path} is lost; now {:?}", now.map(<[u8]>::len)));
                 }
@@ -386,6 +385,12 @@ impl Scene {
     fn kept(&self) -> Tree {
         tree(&self.bench.out().join(".omninode/kept"))
     }
+}
+
+/// Whether `at` is `<package>/<hash>/<path>`.
+fn is_copy(at: &str, package: &str, path: &str) -> bool {
+    let rest = at.strip_prefix(package).and_then(|rest| rest.strip_prefix('/'));
+    rest.and_then(|rest| rest.split_once('/')).is_some_and(|(_, kept)| kept == path)
 }
 
 /// Up to when runs are killed. Others use the machine too, so it follows what it sees: about one kill in ten is to come

@@ -25,7 +25,7 @@ fn a_file_that_was_added_where_a_later_plan_wants_one_is_a_persons() {
     assert_eq!((bench.read("a.py"), bench.read("models/b.py")), ("1".to_owned(), "mine".to_owned()));
     bench.run(true, &plan).unwrap();
     assert_eq!(bench.read("models/b.py"), "2");
-    assert_eq!(copies(&bench), [(format!("models/b.py.{}", &hash(b"mine")[..16]), b"mine".to_vec())]);
+    assert_eq!(copies(&bench), [(format!("{}/models/b.py", &hash(b"mine")[..16]), b"mine".to_vec())]);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn edits_that_are_no_text_are_kept_byte_for_byte_each_with_its_mode() {
     }
     for edit in edits {
         let (name, content) = copies(&bench).into_iter().find(|(_, content)| content == edit).unwrap();
-        assert_eq!((name, content), (format!("a.py.{}", &hash(edit)[..16]), edit.to_vec()));
+        assert_eq!((name, content), (format!("{}/a.py", &hash(edit)[..16]), edit.to_vec()));
     }
     let mode = fs::metadata(bench.out.join(".omninode/kept/node_x").join(&copies(&bench)[0].0)).unwrap().permissions();
     assert_eq!(mode.mode() & 0o777, 0o600, "a copy may not be read by more people than the file");
@@ -190,4 +190,45 @@ fn an_edit_that_is_saved_during_an_update_is_not_overwritten() {
             assert_eq!((bench.read("b.py"), bench.read("c.py")), ("2".to_owned(), "2".to_owned()));
         }
     }
+}
+
+#[test]
+fn only_what_a_run_has_staged_is_cleared_and_nothing_through_a_link() {
+    let bench = Bench::new();
+    let own = bench.out.join(".omninode");
+    for name in ["staging-mine", "staging-", "notes", "staging-4711"] {
+        fs::create_dir_all(own.join(name)).unwrap();
+        fs::write(own.join(name).join("f"), "precious").unwrap();
+    }
+    fs::write(own.join("staging-12"), "a file").unwrap();
+    bench.run(false, &[("a.py", "1")]).unwrap();
+    for name in ["staging-mine/f", "staging-/f", "notes/f", "staging-12"] {
+        assert!(own.join(name).exists(), "{name}");
+    }
+    assert!(!own.join("staging-4711").exists());
+    let elsewhere = bench.out.join("../elsewhere");
+    fs::create_dir_all(elsewhere.join("staging-1")).unwrap();
+    fs::remove_dir_all(&own).unwrap();
+    symlink(&elsewhere, &own).unwrap();
+    let fault = OutputFolder::open(&bench.out, false).err().unwrap();
+    assert!(fault.contains(".omninode is in the way: it is a link"), "{fault}");
+    assert!(elsewhere.join("staging-1").exists());
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_folder_is_in_the_way_before_anything_is_written() {
+    let bench = Bench::new();
+    bench.run(false, &[("a/x.py", "1"), ("b.py", "1")]).unwrap();
+    fs::remove_dir_all(bench.out.join("node_x/a")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        bench.out.join("node_x/a"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let refused = message(bench.run(false, &[("a/x.py", "2"), ("b.py", "2")]));
+    assert!(refused.contains("node_x/a") && refused.contains("is in the way"), "{refused}");
+    assert_eq!(bench.read("b.py"), "1");
 }

@@ -100,7 +100,7 @@ impl Stage {
     }
 
     fn has_copy(&self, content: &str) -> bool {
-        let copy = format!(".omninode/kept/node_x/{P}.{}", &hash(content.as_bytes())[..16]);
+        let copy = format!(".omninode/kept/node_x/{}/{P}", &hash(content.as_bytes())[..16]);
         fs::read_to_string(self.out.join(copy)).is_ok_and(|found| found == content)
     }
 
