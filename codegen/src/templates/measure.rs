@@ -3,8 +3,8 @@
 //!
 //! minijinja's compiler limits how deep brackets and blocks nest, but not to what an Arbiter's stack holds in a debug
 //! build; and it does not limit chains (`a ~ a ~ a …`, `x.b.b.b`, `not not …`, `… else … if … else …`, `elif` after
-//! `elif`), over which it recurses just the same. An overflow of the stack ends the whole process. minijinja's own lexer reads the source, so that no string, comment or raw block
-//! hides a chain from us.
+//! `elif`), over which it recurses just the same. An overflow of the stack ends the whole process. minijinja's own lexer
+//! reads the source, so that no string, comment or raw block hides a chain from us.
 
 #[cfg(test)]
 mod tests;
