@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use actors::metric::{EventRow, PhaseRow, Row, TemplateRow, milliseconds};
 use actors::ports::{MetricStore, StoreError};
@@ -47,12 +47,24 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
+        let give_up = Instant::now() + BUSY_TIMEOUT;
+        loop {
+            match Self::opened(options.clone()).await {
+                // The switch to a write-ahead log, and the first look into a new one, do not wait for each other as
+                // statements do: of two first runs one may be told at once that the file is locked.
+                Err(error) if is_locked(&error) && Instant::now() < give_up => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                opened => return opened.map_err(|error| explain(&file, &error)),
+            }
+        }
+    }
+
+    async fn opened(options: SqliteConnectOptions) -> sqlx::Result<Self> {
         // One writer: SQLite has one anyway, and waiting in the pool is cheaper than waiting for its lock.
-        let pool =
-            SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT * 2).connect_with(options).await;
-        let pool = pool.map_err(|error| explain(&file, &error))?;
-        let store = Self { pool, runtime: Handle::current() };
-        store.migrate().await.map_err(|error| explain(&file, &error))?;
+        let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT * 2);
+        let store = Self { pool: pool.connect_with(options).await?, runtime: Handle::current() };
+        store.migrate().await?;
         Ok(store)
     }
 
@@ -125,6 +137,12 @@ fn options(url: &str) -> Result<(SqliteConnectOptions, PathBuf), String> {
         return Err(format!("`{url}` names no file; expected sqlite://PATH"));
     }
     Ok((options, file))
+}
+
+/// SQLITE_BUSY and its kinds: another connection holds the file now.
+fn is_locked(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| ["5", "261", "517", "773"].contains(&code.as_ref()))
 }
 
 fn explain(file: &Path, error: &sqlx::Error) -> String {
