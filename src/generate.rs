@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::app::{self, say};
 use crate::clock::SystemClock;
-use crate::intake::{self, Found, Origin};
+use crate::intake::{self, Found};
 use crate::ledger::Ledger;
 use crate::observer::Counters;
 use crate::packages::OutputFolder;
@@ -33,6 +33,9 @@ pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// How long what was begun may take to end after an interrupt or at the end of a run.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// Batches of outcomes that may wait to be shown.
+const OUTCOMES_WAITING_MAX: usize = 8;
 
 pub struct Options {
     /// What is wanted to know, of a run that writes nothing.
@@ -138,7 +141,7 @@ async fn generate(
 ) -> (Summary, bool) {
     let started = Instant::now();
     let total = found.len();
-    let (sender, outcomes) = mpsc::channel(256);
+    let (sender, outcomes) = mpsc::channel(OUTCOMES_WAITING_MAX);
     let mut desk = Desk::new(total, outcomes, options.format);
     let ledger = Arc::new(Ledger::new(sender));
     let counters = Arc::new(Counters::default());
@@ -229,13 +232,14 @@ async fn wiring(
 /// Where what became of contracts comes in: shown at once, kept for the summary.
 struct Desk {
     total: usize,
-    outcomes: mpsc::Receiver<Outcome>,
+    /// As they were committed, batch by batch.
+    outcomes: mpsc::Receiver<Vec<Outcome>>,
     progress: Progress,
     collector: Collector,
 }
 
 impl Desk {
-    fn new(total: usize, outcomes: mpsc::Receiver<Outcome>, format: Format) -> Self {
+    fn new(total: usize, outcomes: mpsc::Receiver<Vec<Outcome>>, format: Format) -> Self {
         let progress = Progress::new(total, format == Format::Human);
         Self { total, outcomes, progress, collector: Collector::new(format == Format::Json) }
     }
@@ -250,7 +254,7 @@ impl Desk {
         tokio::pin!(escalation);
         while self.collector.ended() < self.total {
             tokio::select! {
-                Some(outcome) = self.outcomes.recv() => self.take(&outcome),
+                Some(outcomes) = self.outcomes.recv() => self.take(&outcomes),
                 Some((source, failure)) = refused.recv() => self.refuse(&source, failure),
                 () = interrupt.cancelled() => {
                     self.progress.say("interrupted: finishing what is in hand; interrupt again to stop at once");
@@ -280,23 +284,25 @@ impl Desk {
         let drained = loop {
             tokio::select! {
                 biased;
-                Some(outcome) = self.outcomes.recv() => self.take(&outcome),
+                Some(outcomes) = self.outcomes.recv() => self.take(&outcomes),
                 drained = &mut draining => break drained,
             }
         };
-        while let Ok(outcome) = self.outcomes.try_recv() {
-            self.take(&outcome);
+        while let Ok(outcomes) = self.outcomes.try_recv() {
+            self.take(&outcomes);
         }
         self.progress.finish();
         drained
     }
 
-    fn take(&mut self, outcome: &Outcome) {
-        match &outcome.result {
-            Ok(_) => self.progress.generated(outcome.package.as_deref().unwrap_or(&outcome.source)),
-            Err(failure) => self.progress.failed(&outcome.source, failure),
+    fn take(&mut self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            match &outcome.result {
+                Ok(_) => self.progress.generated(outcome.package.as_deref().unwrap_or(&outcome.source)),
+                Err(failure) => self.progress.failed(&outcome.source, failure),
+            }
+            self.collector.add(outcome);
         }
-        self.collector.add(outcome);
     }
 
     /// A contract that never became an event.
@@ -326,59 +332,48 @@ impl Feed {
         Self { pack: Arc::from(options.pack.as_str()), session_id: SystemClock.new_id(), ledger, intake, stop }
     }
 
+    /// On a thread of its own: a contract is read where it is sent from, and waiting for room holds up nobody.
     fn spawn(self, found: Vec<Found>) -> Feeding {
         let (refusals, refused) = mpsc::channel(256);
-        let task = tokio::spawn(async move {
-            for found in found {
-                if self.stop.is_cancelled() || !self.send(found, &refusals).await {
-                    return;
+        let runtime = tokio::runtime::Handle::current();
+        let task = tokio::task::spawn_blocking(move || {
+            runtime.block_on(async {
+                for found in found {
+                    if self.stop.is_cancelled() || !self.send(&found, &refusals).await {
+                        return;
+                    }
                 }
-            }
+            });
         });
         Feeding { task, refused }
     }
 
     /// False where nobody takes contracts any more.
-    async fn send(&self, found: Found, refusals: &mpsc::Sender<(String, JobFailure)>) -> bool {
-        let name = found.name.clone();
-        let contract = match found.contract {
-            Ok(origin) => read(origin, found.name).await,
-            Err(failure) => Err(failure),
+    async fn send(&self, found: &Found, refusals: &mpsc::Sender<(String, JobFailure)>) -> bool {
+        let contract: Arc<[u8]> = match found.read() {
+            Ok(contract) => Arc::from(contract),
+            Err(failure) => return refusals.send((found.name().into_owned(), failure)).await.is_ok(),
         };
-        match contract {
-            Err(failure) => refusals.send((name, failure)).await.is_ok(),
-            Ok(contract) => {
-                let (event_id, source) = (SystemClock.new_id(), Arc::<str>::from(name));
-                self.ledger.accept(event_id, Arc::clone(&source));
-                let job = Job {
-                    event_id,
-                    session_id: self.session_id,
-                    event_source: "cli",
-                    source,
-                    contract: Arc::from(contract),
-                    pack: Arc::clone(&self.pack),
-                };
-                let sent = tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => false,
-                    sent = self.intake.send(Message::Generate(job)) => sent.is_ok(),
-                };
-                if !sent {
-                    self.ledger.withdraw(event_id);
-                }
-                sent
-            }
+        let (event_id, source) = (SystemClock.new_id(), Arc::<str>::from(found.name()));
+        self.ledger.accept(event_id, Arc::clone(&source));
+        let job = Job {
+            event_id,
+            session_id: self.session_id,
+            event_source: "cli",
+            source,
+            contract,
+            pack: Arc::clone(&self.pack),
+        };
+        let sent = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            sent = self.intake.send(Message::Generate(job)) => sent.is_ok(),
+        };
+        if !sent {
+            self.ledger.withdraw(event_id);
         }
+        sent
     }
-}
-
-async fn read(origin: Origin, name: String) -> Result<Vec<u8>, JobFailure> {
-    let shown = name.clone();
-    let read = tokio::task::spawn_blocking(move || origin.read(&name)).await;
-    read.unwrap_or_else(|error| {
-        let fault = codegen::Diagnostic::new(shown, None, format!("reading broke off: {error}")).help("run again");
-        Err(JobFailure::new("io", fault))
-    })
 }
 
 /// Watches for Ctrl-C and SIGTERM from now on. The first cancels the token; a second one, whenever it comes, ends the

@@ -1,8 +1,12 @@
 //! Finds contracts: files as they are named, folders walked, standard input.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 use actors::event::JobFailure;
 use codegen::Diagnostic;
@@ -16,29 +20,47 @@ const STDIN_NAME: &str = "<stdin>";
 
 /// A contract that was found, or a path that gave none.
 #[derive(Debug)]
-pub struct Found {
-    /// As it stands in messages: the path as the user would type it.
-    pub name: String,
-    pub contract: Result<Origin, JobFailure>,
-}
-
-/// Where the text of a contract is.
-#[derive(Debug)]
-pub enum Origin {
+pub enum Found {
     File(PathBuf),
-    /// Read already: standard input can be read once only.
-    Text(Vec<u8>),
+    /// Read already: standard input and pipes can be read once only.
+    Text {
+        name: String,
+        text: Vec<u8>,
+    },
+    Failed {
+        name: String,
+        failure: JobFailure,
+    },
 }
 
-impl Origin {
-    /// The text; refuses what is larger than a contract may be, without reading it whole.
-    pub fn read(&self, name: &str) -> Result<Vec<u8>, JobFailure> {
+impl Found {
+    /// As it stands in messages: the path as the user would type it.
+    pub fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::Text(text) => Ok(text.clone()),
+            Self::File(path) => path.to_string_lossy(),
+            Self::Text { name, .. } | Self::Failed { name, .. } => Cow::Borrowed(name),
+        }
+    }
+
+    /// The text; refuses what is larger than a contract may be, without reading it whole.
+    ///
+    /// # Errors
+    /// Why there is no text.
+    pub fn read(&self) -> Result<Cow<'_, [u8]>, JobFailure> {
+        match self {
+            Self::Failed { failure, .. } => Err(failure.clone()),
+            Self::Text { text, .. } => Ok(Cow::Borrowed(text)),
             Self::File(path) => {
-                let file = std::fs::File::open(path).map_err(|error| unreadable(name, &error))?;
-                read_limited(file, name)
+                let file = std::fs::File::open(path).map_err(|error| unreadable(&self.name(), &error))?;
+                read_limited(file, &self.name()).map(Cow::Owned)
             }
+        }
+    }
+
+    fn of_text(name: String, text: Result<Vec<u8>, JobFailure>) -> Self {
+        match text {
+            Ok(text) => Self::Text { name, text },
+            Err(failure) => Self::Failed { name, failure },
         }
     }
 }
@@ -71,30 +93,34 @@ pub fn discover(paths: &[PathBuf], out: &Path) -> Vec<Found> {
     for path in paths {
         if path.as_os_str() == STDIN {
             // It can be read once only.
-            if found.iter().any(|found| found.name == STDIN_NAME) {
+            if found.iter().any(|found| found.name() == STDIN_NAME) {
                 continue;
             }
             let text = read_limited(std::io::stdin().lock(), STDIN_NAME);
-            found.push(Found { name: STDIN_NAME.to_owned(), contract: text.map(Origin::Text) });
+            found.push(Found::of_text(STDIN_NAME.to_owned(), text));
         } else if path.is_dir() {
             walk(path, out, &mut found);
         } else {
-            let name = path.display().to_string();
-            let contract = match std::fs::metadata(path) {
-                Ok(kind) if kind.is_file() => Ok(Origin::File(path.clone())),
+            let file = Found::File(path.clone());
+            let name = file.name().into_owned();
+            found.push(match std::fs::metadata(path) {
+                Ok(kind) if kind.is_file() => file,
                 // A pipe: it gives its text once.
-                Ok(_) => Origin::File(path.clone()).read(&name).map(Origin::Text),
-                Err(error) => Err(unreadable(&name, &error)),
-            };
-            found.push(Found { name, contract });
+                Ok(_) => Found::of_text(name, file.read().map(Cow::into_owned)),
+                Err(error) => Found::Failed { failure: unreadable(&name, &error), name },
+            });
         }
     }
-    let mut seen = BTreeSet::new();
-    found.retain(|found| match &found.contract {
-        Ok(Origin::File(path)) => seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())),
-        _ => true,
-    });
+    // Within one folder no file is met twice: links are not followed.
+    if paths.len() > 1 {
+        let mut seen = BTreeSet::new();
+        found.retain(|found| match found {
+            Found::File(path) => seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())),
+            _ => true,
+        });
+    }
     refuse_clashes(&mut found);
+    found.shrink_to_fit();
     found
 }
 
@@ -104,35 +130,57 @@ fn is_contract_name(name: &str) -> bool {
     stem.is_some_and(|stem| stem == "contract" || stem.ends_with(".contract") || stem.ends_with("_contract"))
 }
 
+/// On all cores; sorted, as a walk in order would find them.
 fn walk(folder: &Path, out: &Path, found: &mut Vec<Found>) {
-    let out = std::fs::canonicalize(out).ok();
+    let out = std::fs::metadata(out).ok().map(|out| identity(&out));
     let walker = ignore::WalkBuilder::new(folder)
         .require_git(false)
         .add_custom_ignore_filename(".omninodeignore")
-        .sort_by_file_path(Path::cmp)
         .filter_entry(move |entry| {
             let folder = entry.file_type().is_some_and(|kind| kind.is_dir());
             // The folder that the user named is walked even if it is such a one.
-            !folder || entry.depth() == 0 || !is_output(entry.path(), out.as_deref())
+            !folder || entry.depth() == 0 || !is_output(entry.path(), out)
         })
-        .build();
-    for entry in walker {
-        match entry {
-            Ok(entry) => {
-                let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
-                if is_file && entry.file_name().to_str().is_some_and(is_contract_name) {
-                    let name = entry.path().display().to_string();
-                    found.push(Found { name, contract: Ok(Origin::File(entry.into_path())) });
-                }
-            }
-            Err(error) => found.push(walk_failure(folder, &error)),
+        .threads(cores())
+        .build_parallel();
+    let (sender, met) = mpsc::channel();
+    walker.run(|| {
+        let sender = sender.clone();
+        Box::new(move |entry| {
+            // The receiver outlives the walk.
+            let _ = of_entry(folder, entry).map(|found| sender.send(found));
+            ignore::WalkState::Continue
+        })
+    });
+    drop(sender);
+    let before = found.len();
+    found.extend(met);
+    found[before..].sort_by(|one, other| Path::new(&*one.name()).cmp(Path::new(&*other.name())));
+}
+
+fn of_entry(folder: &Path, entry: Result<ignore::DirEntry, ignore::Error>) -> Option<Found> {
+    match entry {
+        Ok(entry) => {
+            let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+            let is_contract = is_file && entry.file_name().to_str().is_some_and(is_contract_name);
+            is_contract.then(|| Found::File(entry.into_path()))
         }
+        Err(error) => Some(walk_failure(folder, &error)),
     }
 }
 
-fn is_output(path: &Path, out: Option<&Path>) -> bool {
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn is_output(path: &Path, out: Option<(u64, u64)>) -> bool {
     path.join(manifest::FILE_NAME).is_file()
-        || out.is_some_and(|out| std::fs::canonicalize(path).is_ok_and(|path| path == out))
+        || out.is_some_and(|out| std::fs::metadata(path).is_ok_and(|folder| identity(&folder) == out))
+}
+
+/// Device and inode: a folder is the same one under any path.
+fn identity(folder: &std::fs::Metadata) -> (u64, u64) {
+    (folder.dev(), folder.ino())
 }
 
 fn walk_failure(folder: &Path, error: &ignore::Error) -> Found {
@@ -152,35 +200,71 @@ fn walk_failure(folder: &Path, error: &ignore::Error) -> Found {
         Some(error) => unreadable(&at, error),
         None => JobFailure::new("io", Diagnostic::new(at.clone(), None, inner.to_string()).help("mend or remove it")),
     };
-    Found { name: at, contract: Err(failure) }
+    Found::Failed { name: at, failure }
 }
+
+/// Contracts that are worth a thread.
+const SHARE_MIN: usize = 64;
 
 /// How many others a duplicate names.
 const OTHERS_NAMED_MAX: usize = 3;
 
 /// Two contracts of one name would write one package: neither is generated, and both say so.
 fn refuse_clashes(found: &mut [Found]) {
-    let mut by_package: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (index, found) in found.iter().enumerate() {
-        let text = found.contract.as_ref().ok().and_then(|origin| origin.read(&found.name).ok());
-        if let Some(package) = text.as_deref().and_then(codegen::peek_package) {
-            by_package.entry(package).or_default().push(index);
+    // Of a run of thousands only this much is kept of each: the hash of its package, and which one it is.
+    let mut packages: Vec<(u64, usize)> = peek_all(found);
+    packages.sort_unstable();
+    for alike in packages.chunk_by(|one, other| one.0 == other.0).filter(|alike| alike.len() > 1) {
+        let mut by_package: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for &(_, index) in alike {
+            if let Some(package) = peek(&found[index]) {
+                by_package.entry(package).or_default().push(index);
+            }
+        }
+        for (package, indices) in by_package.into_iter().filter(|(_, indices)| indices.len() > 1) {
+            refuse_all(found, &package, &indices);
         }
     }
-    for (package, indices) in by_package.into_iter().filter(|(_, indices)| indices.len() > 1) {
-        for &index in &indices {
-            let others = indices.iter().filter(|other| **other != index);
-            let named: Vec<&str> = others.take(OTHERS_NAMED_MAX).map(|&other| found[other].name.as_str()).collect();
-            let more = match indices.len() - 1 - named.len() {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            let fault = format!("the package `{package}` would also be made from {}{more}", named.join(", "));
-            let help = "give each node a name of its own, or generate them into different folders";
-            let diagnostic = Diagnostic::new(found[index].name.clone(), None, fault).help(help);
-            found[index].contract = Err(JobFailure::new("duplicate", diagnostic));
-        }
+}
+
+fn refuse_all(found: &mut [Found], package: &str, indices: &[usize]) {
+    let names: Vec<String> = indices.iter().map(|&index| found[index].name().into_owned()).collect();
+    for (at, &index) in indices.iter().enumerate() {
+        let others = names.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, name)| name.as_str());
+        let named: Vec<&str> = others.take(OTHERS_NAMED_MAX).collect();
+        let more = match names.len() - 1 - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let fault = format!("the package `{package}` would also be made from {}{more}", named.join(", "));
+        let help = "give each node a name of its own, or generate them into different folders";
+        let failure = JobFailure::new("duplicate", Diagnostic::new(&*names[at], None, fault).help(help));
+        found[index] = Found::Failed { name: names[at].clone(), failure };
     }
+}
+
+/// The package that a contract would become.
+fn peek(found: &Found) -> Option<String> {
+    found.read().ok().as_deref().and_then(codegen::peek_package)
+}
+
+/// The hash of the package that each contract would become, and its index; read on all cores, as nothing else can begin
+/// before.
+fn peek_all(found: &[Found]) -> Vec<(u64, usize)> {
+    let hash = RandomState::new();
+    let peek = |(index, found)| peek(found).map(|package| (hash.hash_one(package), index));
+    let share = found.len().div_ceil(cores()).max(SHARE_MIN);
+    if found.len() <= share {
+        return found.iter().enumerate().filter_map(peek).collect();
+    }
+    let shares = |at: usize| found.iter().enumerate().skip(at * share).take(share).filter_map(peek);
+    std::thread::scope(|scope| {
+        let shares = &shares;
+        let peeked = (0..cores()).map(|at| (at, scope.spawn(move || shares(at).collect::<Vec<_>>())));
+        let peeked: Vec<_> = peeked.collect();
+        // One that panicked is looked at once more, where the panic is seen.
+        peeked.into_iter().flat_map(|(at, peeked)| peeked.join().unwrap_or_else(|_| shares(at).collect())).collect()
+    })
 }
 
 /// The text of a contract once more, for a message that shows a line of it; only what can be read again and is not large.
@@ -203,7 +287,7 @@ mod tests {
     }
 
     fn names(folder: &Path, found: &[Found]) -> Vec<String> {
-        let shorten = |found: &Found| Path::new(&found.name).strip_prefix(folder).unwrap().display().to_string();
+        let shorten = |found: &Found| Path::new(&*found.name()).strip_prefix(folder).unwrap().display().to_string();
         found.iter().map(shorten).collect()
     }
 
@@ -227,7 +311,7 @@ mod tests {
         write(at, "made/.omninode.json", "{}");
         let found = discover(&[at.to_owned(), at.join("b/contract.yaml")], &at.join("out"));
         assert_eq!(names(at, &found), ["a/contract.yml", "a/x.contract.yaml", "b/contract.yaml"]);
-        assert!(found.iter().all(|found| found.contract.is_ok()));
+        assert!(found.iter().all(|found| matches!(found, Found::File(_))));
     }
 
     #[test]
@@ -240,7 +324,7 @@ mod tests {
         write(folder.path(), "e/contract.yaml", "node_name: node_z\n");
         let found = discover(&[folder.path().to_owned()], Path::new("nowhere"));
         let faults: Vec<_> =
-            found.iter().filter_map(|found| found.contract.as_ref().err()).map(JobFailure::message).collect();
+            found.iter().filter_map(|found| found.read().err()).map(|failure| failure.message()).collect();
         assert_eq!(faults.len(), 4);
         assert!(faults[2].contains("e/contract.yaml") && faults[3].contains("d/contract.yaml"), "{faults:?}");
         assert!(faults[0].contains("b/contract.yaml") && faults[1].contains("a/contract.yaml"), "{faults:?}");
@@ -252,8 +336,7 @@ mod tests {
         let large = folder.path().join("contract.yaml");
         std::fs::File::create(&large).unwrap().set_len(100 << 20).unwrap();
         let found = discover(&[folder.path().join("none.yaml"), large], Path::new("nowhere"));
-        assert!(found[0].contract.as_ref().unwrap_err().message().contains("none.yaml: no such file"));
-        let origin = found[1].contract.as_ref().unwrap();
-        assert!(origin.read("contract.yaml").unwrap_err().message().contains("larger than 4 MiB"));
+        assert!(found[0].read().unwrap_err().message().contains("none.yaml: no such file"));
+        assert!(found[1].read().unwrap_err().message().contains("larger than 4 MiB"));
     }
 }

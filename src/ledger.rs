@@ -12,11 +12,11 @@ use uuid::Uuid;
 /// Who is still without an outcome, and where outcomes are sent.
 pub struct Ledger {
     open: Mutex<BTreeMap<Uuid, Arc<str>>>,
-    outcomes: mpsc::Sender<Outcome>,
+    outcomes: mpsc::Sender<Vec<Outcome>>,
 }
 
 impl Ledger {
-    pub fn new(outcomes: mpsc::Sender<Outcome>) -> Self {
+    pub fn new(outcomes: mpsc::Sender<Vec<Outcome>>) -> Self {
         Self { open: Mutex::default(), outcomes }
     }
 
@@ -39,14 +39,18 @@ impl Ledger {
 #[async_trait]
 impl OutcomeLog for Ledger {
     async fn record(&self, outcomes: Vec<Outcome>) {
-        for outcome in outcomes {
-            let first = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&outcome.event_id).is_some();
-            if first {
-                // The run has stopped listening: it knows what is open.
-                let _ = self.outcomes.send(outcome).await;
-            } else {
-                tracing::debug!(event = %outcome.event_id, "a second outcome of an event is refused");
-            }
+        let mut first = outcomes;
+        {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            first.retain(|outcome| {
+                let is_first = open.remove(&outcome.event_id).is_some();
+                if !is_first {
+                    tracing::debug!(event = %outcome.event_id, "a second outcome of an event is refused");
+                }
+                is_first
+            });
         }
+        // An error: the run has stopped listening, and knows what is open.
+        let _ = self.outcomes.send(first).await;
     }
 }

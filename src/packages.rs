@@ -125,8 +125,8 @@ impl PackageStore for OutputFolder {
     }
 }
 
-/// Runs `work` on each package of a batch, on as many threads as there are cores; a result for each, in order. Packages
-/// of one name stay on one thread, in order.
+/// Runs `work` on each package of a batch, on up to as many threads as there are cores; a result for each, in order.
+/// Packages of one name stay on one thread, in order.
 async fn in_lanes<W>(runtime: &Handle, packages: Vec<Arc<Package>>, work: W) -> Vec<Result<Written, JobFailure>>
 where
     W: Fn(&Package) -> Result<Written, JobFailure> + Clone + Send + 'static,
@@ -153,9 +153,13 @@ where
     results.into_iter().map(|result| result.unwrap_or_else(broken_off)).collect()
 }
 
-/// A batch, split for as many threads as there are cores.
+/// Packages that are worth a thread of their own: waking one costs about as much as writing one of them does.
+const LANE_SHARE: usize = 4;
+
+/// A batch, split for up to as many threads as there are cores.
 fn lanes(packages: Vec<Arc<Package>>) -> Vec<Vec<(usize, Arc<Package>)>> {
-    let count = std::thread::available_parallelism().map_or(1, usize::from).min(packages.len()).max(1);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = packages.len().div_ceil(LANE_SHARE).clamp(1, cores);
     let mut lanes: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
     for (at, package) in packages.into_iter().enumerate() {
         let lane = blake3::hash(package.name.as_bytes()).as_bytes()[0] as usize % count;
@@ -165,18 +169,21 @@ fn lanes(packages: Vec<Arc<Package>>) -> Vec<Vec<(usize, Arc<Package>)>> {
     lanes
 }
 
-/// Which contract each package was made of in this run: one for each, whatever the intake has seen.
+/// Which contract each package was made of in this run: one for each, whatever the intake has seen. Kept as hashes:
+/// there is one entry for each package of the run.
 #[derive(Default)]
-struct Claims(Mutex<BTreeMap<String, Arc<str>>>);
+struct Claims(Mutex<BTreeMap<u64, u64>>);
 
 impl Claims {
     fn claim(&self, package: &Package) -> Result<(), JobFailure> {
+        let hash =
+            |text: &str| u64::from_le_bytes(*blake3::hash(text.as_bytes()).as_bytes().first_chunk().unwrap_or(&[0; 8]));
+        let source = hash(&package.source);
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = sources.entry(package.name.clone()).or_insert_with(|| Arc::clone(&package.source));
-        if *first == package.source {
+        if *sources.entry(hash(&package.name)).or_insert(source) == source {
             return Ok(());
         }
-        let fault = format!("the package `{}` was already made from {first}", package.name);
+        let fault = format!("the package `{}` was already made from another contract", package.name);
         let help = "give each node a name of its own, or generate them into different folders";
         Err(JobFailure::new("duplicate", Diagnostic::new(&*package.source, None, fault).help(help)))
     }
@@ -205,8 +212,7 @@ impl Folder {
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let staged = self.staging.join(number.to_string());
         let made = (|| {
-            fs::create_dir_all(&self.staging)?;
-            fs::create_dir(&staged)?;
+            create_dir_in(&self.staging, &staged)?;
             // Sorted by path: the files of a folder follow each other, so that each folder is made once or twice.
             let mut folder = "";
             for file in &package.files {
@@ -335,6 +341,17 @@ fn written(package: &Package, comparison: &Comparison<'_>, started: Instant) -> 
         files_kept: count(comparison.kept.len()),
         bytes: package.files.iter().map(|file| file.content.len() as u64).sum(),
         duration: started.elapsed(),
+    }
+}
+
+/// Makes `folder`, and `parent` where it is missing: only the first time.
+fn create_dir_in(parent: &Path, folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(parent)?;
+            fs::create_dir(folder)
+        }
+        made => made,
     }
 }
 

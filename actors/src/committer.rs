@@ -49,7 +49,7 @@ pub struct Finished {
     pub taken_at: Instant,
     pub timings: Timings,
     pub cache: CacheUse,
-    pub package: Option<String>,
+    pub package: Option<Arc<str>>,
     /// EFFECT, COMPUTE, REDUCER or ORCHESTRATOR, once known.
     pub node_type: Option<&'static str>,
     pub result: Result<Arc<Package>, JobFailure>,
@@ -96,7 +96,7 @@ impl Committer {
 
     /// Records what became of jobs, and what it cost.
     async fn conclude<'f>(&self, ended: impl IntoIterator<Item = (&'f Finished, Result<Written, JobFailure>)>) {
-        let (mut outcomes, mut records) = (Vec::new(), Vec::new());
+        let (mut outcomes, mut rows) = (Vec::new(), Vec::new());
         for (finished, result) in ended {
             let mut timings = finished.timings;
             timings.persistence = result.as_ref().map_or(Duration::ZERO, |written| written.duration);
@@ -110,19 +110,16 @@ impl Committer {
                 cache: finished.cache,
                 attempt: finished.attempt,
             };
-            records.push(self.rows(finished, &outcome));
+            self.add_rows(finished, &outcome, &mut rows);
             outcomes.push(outcome);
         }
         self.outcomes.record(outcomes).await;
-        for rows in records {
-            self.metrics.record(rows).await;
-        }
+        self.metrics.record(rows).await;
     }
 
-    fn rows(&self, finished: &Finished, outcome: &Outcome) -> Vec<Row> {
+    fn add_rows(&self, finished: &Finished, outcome: &Outcome, rows: &mut Vec<Row>) {
         let created_at = self.clock.now();
         let timings = outcome.timings;
-        let mut rows = Vec::with_capacity(1 + Phase::ALL.len());
         if !finished.recorded {
             rows.push(Row::Event(EventRow {
                 id: self.clock.new_id(),
@@ -137,7 +134,7 @@ impl Committer {
             }));
         }
         let (Ok(_), Some(node_type), Some(package)) = (&outcome.result, finished.node_type, &outcome.package) else {
-            return rows;
+            return;
         };
         rows.extend(Phase::ALL.map(|phase| {
             Row::Phase(PhaseRow {
@@ -148,11 +145,10 @@ impl Committer {
                 duration: phase_duration(&timings, phase),
                 cache_hit: outcome.cache.hits > 0 && outcome.cache.misses == 0,
                 worker_count: self.config.workers,
-                package: package.clone(),
+                package: Arc::clone(package),
                 created_at,
             })
         }));
-        rows
     }
 }
 

@@ -94,7 +94,7 @@ pub struct Outcome {
     pub event_id: Uuid,
     pub source: Arc<str>,
     /// Known once the contract has been read.
-    pub package: Option<String>,
+    pub package: Option<Arc<str>>,
     pub result: Result<Written, JobFailure>,
     pub timings: Timings,
     pub cache: CacheUse,

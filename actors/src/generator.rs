@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codegen::{Contract, Diagnostic, Limits, Pack, Plan};
+use futures_util::future;
 use tokio::time::Instant;
 
 use crate::committer::{self, Finished};
@@ -82,7 +83,7 @@ pub struct Generator {
 struct Progress {
     timings: Timings,
     cache: CacheUse,
-    package: Option<String>,
+    package: Option<Arc<str>>,
     node_type: Option<&'static str>,
 }
 
@@ -98,18 +99,20 @@ impl Generator {
         let deadline = taken_at + self.config.timeout;
         let in_time = || if Instant::now() < deadline { Ok(()) } else { Err(self.timed_out(job)) };
 
-        let plan = timed(&mut made.timings.prd_analysis, || {
-            let contract = Contract::read(&job.source, &job.contract)?;
-            Plan::new(&contract)
-        });
+        // The cache is asked first, and answers while the contract is read: neither thread waits for the other.
+        let asked_at = Instant::now();
+        let plan = async {
+            timed(&mut made.timings.prd_analysis, || {
+                let contract = Contract::read(&job.source, &job.contract)?;
+                Plan::new(&contract)
+            })
+        };
+        let (snapshot, plan) = future::join(self.templates(job, deadline), plan).await;
         let plan = plan.map_err(|diagnostics| JobFailure { cause: "contract", diagnostics })?;
-        made.package = Some(plan.package.clone());
+        made.package = Some(Arc::from(&*plan.package));
         made.node_type = Some(plan.node_kind.as_str());
         in_time()?;
-
-        let asked_at = Instant::now();
-        let snapshot = self.templates(job, deadline).await;
-        made.timings.template_load = asked_at.elapsed();
+        made.timings.template_load = snapshot.as_ref().map_or_else(|_| asked_at.elapsed(), |snapshot| snapshot.took);
         let snapshot = snapshot?;
         made.cache = snapshot.used;
 

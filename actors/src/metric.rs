@@ -46,7 +46,7 @@ pub struct PhaseRow {
     pub cache_hit: bool,
     pub worker_count: u32,
     /// The package.
-    pub package: String,
+    pub package: Arc<str>,
     pub created_at: SystemTime,
 }
 

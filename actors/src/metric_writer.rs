@@ -34,7 +34,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             rows_max: 1_000,
-            flush_after: Duration::from_millis(250),
+            flush_after: Duration::from_millis(100),
             // Short enough that there is a last try in the time that the end of the house leaves.
             retry: Schedule { base: Duration::from_millis(100), max: Duration::from_secs(2) },
         }

@@ -70,7 +70,7 @@ pub struct Ports {
 
 /// Messages waiting for the metric writer, each with the rows of one event or a few reports: some 10 MiB when full.
 const METRIC_CAPACITY: usize = 4_096;
-const COMMIT_BATCH_MAX: usize = 32;
+const COMMIT_BATCH_MAX: usize = 16;
 
 /// How long the metric writer may take for the rows that are left.
 const METRIC_GRACE: Duration = Duration::from_secs(5);
@@ -215,7 +215,7 @@ impl Mailboxes {
         let limits = |capacity| MailboxLimits { capacity, attempts_max: config.attempts_max };
         Self {
             // Enough that no worker waits for the intake; little enough that a drain is short.
-            generator: Mailbox::new("generator", limits(config.workers * 4), Arc::clone(observer)),
+            generator: Mailbox::new("generator", limits(config.workers * 16), Arc::clone(observer)),
             committer: Mailbox::new("committer", limits(COMMIT_BATCH_MAX), Arc::clone(observer)),
             // Only events have a retry policy: a question that breaks the cache is answered with that.
             template_cache: Mailbox::new(

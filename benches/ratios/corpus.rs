@@ -64,11 +64,11 @@ impl Corpus {
 
 /// None where the contract gives no package, or under another name does not give the same one.
 fn original(factory: &Factory, found: &intake::Found) -> Option<Original> {
-    let bytes = found.contract.as_ref().ok()?.read(&found.name).ok()?;
-    let plan = factory.plan(&found.name, &bytes).ok()?;
+    let (name, bytes) = (found.name(), found.read().ok()?.into_owned());
+    let plan = factory.plan(&name, &bytes).ok()?;
     let files = factory.render(&plan).ok()?.len();
     let original = Original { package: plan.package, text: String::from_utf8(bytes).ok()? };
-    let renamed = factory.plan(&found.name, original.under(TRIAL_NAME).as_bytes()).ok()?;
+    let renamed = factory.plan(&name, original.under(TRIAL_NAME).as_bytes()).ok()?;
     let same = renamed.package == TRIAL_NAME && factory.render(&renamed).ok()?.len() == files;
     same.then_some(original)
 }

@@ -46,6 +46,7 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY_TIMEOUT)
+            .pragma("cache_size", "-512")
             .foreign_keys(true);
         let give_up = Instant::now() + BUSY_TIMEOUT;
         loop {
@@ -276,6 +277,8 @@ pub(super) fn unix_seconds(at: SystemTime) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use actors::metric::Phase;
     use uuid::Uuid;
@@ -303,7 +306,7 @@ mod tests {
             duration: Duration::from_micros(412),
             cache_hit: true,
             worker_count: 2,
-            package: "node_\"x\"".to_owned(),
+            package: Arc::from("node_\"x\""),
             created_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
         })
     }
