@@ -2,7 +2,7 @@
 //!
 //! Every row ends in exactly one count of the [`Tally`]: stored, refused (the store will never take this one), or
 //! dropped (no room in the mailbox, or the house ended while the store was away). A batch that the store cannot take is
-//! tried again until the house ends; meanwhile the mailbox bounds what waits. A batch in which the store refuses a row
+//! tried again until the house ends; meanwhile what waits is bounded by [`ROWS_WAITING_MAX`]. A batch in which the store refuses a row
 //! is halved until that row stands alone.
 
 use std::ops::Range;
@@ -21,8 +21,8 @@ use crate::retry::{Retry, Schedule};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// Rows written together. A message is not torn apart, and holds the rows of one event, seven at most, or a report
-    /// of the template cache.
+    /// Rows written together. A message is not torn apart, and holds the rows of one commit (seven an event, at most) or a
+    /// report of the template cache.
     pub rows_max: usize,
     /// How long the first row of a batch waits for more.
     pub flush_after: Duration,
@@ -40,6 +40,9 @@ impl Default for Config {
         }
     }
 }
+
+/// Rows that may wait for the store, in messages of any size: some 8 MiB.
+pub const ROWS_WAITING_MAX: u64 = 32_768;
 
 /// How long the store may take over one try; after it, it is away.
 const TRY_MAX: Duration = Duration::from_secs(10);
@@ -69,14 +72,24 @@ pub struct Tally {
     /// The store was asked and will never take them.
     pub refused: AtomicU64,
     pub dropped: AtomicU64,
+    /// Handed in, and without an end so far.
+    waiting: AtomicU64,
 }
 
 impl Tally {
+    /// Rows that were handed in are given up.
     pub(crate) fn drop_rows(&self, rows: usize) {
         self.count(Fate::Dropped, rows as u64);
     }
 
+    /// False where there is no room for so many more.
+    fn admit(&self, rows: u64) -> bool {
+        let admitted = |waiting: u64| Some(waiting + rows).filter(|waiting| *waiting <= ROWS_WAITING_MAX);
+        self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, admitted).is_ok()
+    }
+
     fn count(&self, fate: Fate, rows: u64) {
+        self.waiting.fetch_sub(rows, Ordering::Relaxed);
         let counter = match fate {
             Fate::Stored => &self.stored,
             Fate::Refused => &self.refused,
@@ -116,10 +129,16 @@ impl Recorder {
     /// Whether somebody will see to them: false where they were dropped.
     pub async fn record(&self, rows: Vec<Row>) -> bool {
         let Some(edge) = self.edge.as_ref().filter(|_| !rows.is_empty()) else { return true };
-        let Err(refused) = edge.send(Message::Record(rows)).await else { return true };
-        let Message::Record(rows) = refused.0;
-        self.tally.drop_rows(rows.len());
-        false
+        let count = rows.len();
+        if !self.tally.admit(count as u64) {
+            self.tally.dropped.fetch_add(count as u64, Ordering::Relaxed);
+            return false;
+        }
+        let sent = edge.send(Message::Record(rows)).await.is_ok();
+        if !sent {
+            self.tally.drop_rows(count);
+        }
+        sent
     }
 }
 

@@ -68,7 +68,7 @@ pub struct Ports {
     pub observer: Arc<dyn Observer>,
 }
 
-/// Messages waiting for the metric writer, each with the rows of one event or a few reports: some 10 MiB when full.
+/// Messages waiting for the metric writer, each with a row at least: what bounds them is the number of their rows.
 const METRIC_CAPACITY: usize = 4_096;
 const COMMIT_BATCH_MAX: usize = 16;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use actors::kit::{Mailbox, MailboxLimits, Observer, Placement, RestartPolicy, Silent, Supervisor, WhenFull};
 use actors::metric::{EventRow, Row};
-use actors::metric_writer::{Config, MetricWriter, Recorder, Tally};
+use actors::metric_writer::{Config, MetricWriter, ROWS_WAITING_MAX, Recorder, Tally};
 use actors::ports::{MetricStore, StoreError};
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -210,6 +210,27 @@ fn while_the_store_is_away_memory_is_bounded_and_what_finds_no_room_is_counted()
         let (stored, refused, dropped) = house.drain(LONG).await;
         assert_eq!((stored + dropped, refused), (10_000, 0));
         assert_eq!(stored, store.stored.lock().unwrap().len() as u64);
+    });
+}
+
+#[test]
+fn large_messages_are_bounded_by_their_rows_and_make_room_when_they_are_stored() {
+    paused(async {
+        let store = Arc::new(Store::default());
+        *store.down_until.lock().unwrap() = Some(Instant::now() + LONG);
+        let house = House::new(&store, 4_096, 3);
+        let rows = |message: u64| (0..1_000).map(|number| row(message * 1_000 + number)).collect();
+        let mut taken = 0;
+        for message in 0..100 {
+            taken += u64::from(house.recorder.record(rows(message)).await);
+        }
+        assert_eq!(taken, ROWS_WAITING_MAX / 1_000);
+        tokio::time::sleep(LONG * 2).await;
+        for message in 100..100 + taken {
+            assert!(house.recorder.record(rows(message)).await, "what was stored waits no more");
+        }
+        assert!(!house.recorder.record(rows(1_000)).await);
+        assert_eq!(house.drain(LONG).await, (taken * 2_000, 0, (101 - taken) * 1_000));
     });
 }
 
