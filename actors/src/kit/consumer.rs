@@ -86,7 +86,7 @@ impl<M: Message> Consumer<M> {
                     self.core.changed.notify_one();
                     return;
                 }
-                Taken::Nothing if self.core.lock().closed => return,
+                Taken::Nothing if self.core.lock().is_closed() => return,
                 Taken::Nothing => {
                     if tokio::time::timeout_at(until, changed).await.is_err() {
                         return;
@@ -108,16 +108,18 @@ impl<M: Message> Consumer<M> {
     fn take_from(&self, slots: &mut Slots<M>, permits: usize, now: Instant, batch: &mut Vec<Envelope<M>>) -> Taking {
         let before = batch.len();
         let mut alone = false;
+        self.core.admit(slots);
         while batch.len() < permits && !alone {
             let Some(handout) = slots.take(self.id, now) else { break };
             alone = handout.alone;
             batch.push(self.envelope(handout, now));
+            self.core.admit(slots);
         }
         let (took, waits) = (batch.len() > before, slots.depth() > 0);
         let what = match (took, alone, waits) {
             (true, true, _) => Taken::Alone,
             (true, false, _) => Taken::Some,
-            _ if slots.is_drained() || slots.is_ousted(self.id) => Taken::Over,
+            _ if self.core.is_drained(slots) || slots.is_ousted(self.id) => Taken::Over,
             (false, _, true) => Taken::Blocked,
             (false, _, false) => Taken::Nothing,
         };
@@ -153,7 +155,7 @@ impl<M: Message> Consumer<M> {
                 }
                 taking
             });
-            (taking, !done.is_empty() && slots.is_drained())
+            (taking, !done.is_empty() && self.core.is_drained(&slots))
         };
         if ended {
             self.core.changed.notify_waiters();

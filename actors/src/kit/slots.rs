@@ -3,8 +3,8 @@
 //! Plain data under the mailbox's lock: no waiting, no clock, no callbacks, so that it can be checked exhaustively (in
 //! `slots/model.rs`).
 //!
-//! - A message waits in `queue`, or after a failure in `returned`, which is always first in line and in order of
-//!   acceptance.
+//! - A message waits at the door ([`super::door`]) until a consumer finds `queue` empty and admits all that has arrived;
+//!   then in `queue`, or after a failure in `returned`, which is always first in line and in order of acceptance.
 //! - Taken, it moves into a slot under a delivery number of its own. Acknowledging is a compare-and-swap on (slot,
 //!   delivery): once the slot was given back, a late acknowledgement finds another number and is refused.
 //! - A message that came back from a turn is a suspect: it is handed out alone. Where several were in hand when their
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::door::{Arrival, Door};
 use super::envelope::FailedAttempt;
 
 #[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
@@ -27,7 +28,7 @@ pub(super) struct Item<M> {
     pub accepted_at: Instant,
     /// When it last began to wait: accepted, or given back.
     pub enqueued_at: Instant,
-    pub last_failure: Option<FailedAttempt>,
+    pub last_failure: Option<Arc<FailedAttempt>>,
     /// A suspect: nothing else may be in hand with it.
     pub alone: bool,
     pub dead: bool,
@@ -67,7 +68,7 @@ pub(super) struct Handout<M> {
     pub sequence: u64,
     pub attempt: u32,
     pub enqueued_at: Instant,
-    pub last_failure: Option<FailedAttempt>,
+    pub last_failure: Option<Arc<FailedAttempt>>,
     pub dead: bool,
     /// Nothing else may be in hand with it.
     pub alone: bool,
@@ -93,7 +94,6 @@ pub(super) enum Fate {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) struct Totals {
-    pub accepted: u64,
     pub acknowledged: u64,
     pub buried: u64,
     pub refused: u64,
@@ -102,7 +102,9 @@ pub(super) struct Totals {
 #[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
 pub(super) struct Slots<M> {
     attempts_max: u32,
-    queue: VecDeque<Item<M>>,
+    /// Never handed out: from `sequence` on, in order.
+    queue: VecDeque<Arrival<M>>,
+    sequence: u64,
     returned: BTreeMap<u64, Item<M>>,
     /// Dead letters that nobody could bury: named at the end of a drain.
     unburied: Vec<Item<M>>,
@@ -111,13 +113,12 @@ pub(super) struct Slots<M> {
     holders: Vec<Holder>,
     holders_free: Vec<usize>,
     delivery: u64,
-    /// Places that a sender holds for a message to come.
-    reserved: usize,
     /// Places that came free and were not given back to senders yet.
     room: usize,
     /// So many are given back at once.
     share: usize,
-    pub closed: bool,
+    /// As the door: nothing comes any more but into places that are reserved.
+    closed: bool,
     pub totals: Totals,
 }
 
@@ -126,6 +127,7 @@ impl<M> Slots<M> {
         Self {
             attempts_max: attempts_max.max(1),
             queue: VecDeque::new(),
+            sequence: 0,
             returned: BTreeMap::new(),
             unburied: Vec::new(),
             slots: Vec::new(),
@@ -133,7 +135,6 @@ impl<M> Slots<M> {
             holders: Vec::new(),
             holders_free: Vec::new(),
             delivery: 0,
-            reserved: 0,
             room: 0,
             share: (capacity / 8).max(1),
             closed: false,
@@ -141,46 +142,27 @@ impl<M> Slots<M> {
         }
     }
 
-    /// Refused where the mailbox is closed: whoever drains it has seen its end already.
-    pub(super) fn push(&mut self, message: M, now: Instant) -> Result<(), M> {
-        if self.closed {
-            return Err(message);
+    /// No more messages come in.
+    pub(super) fn close(&mut self, door: &mut Door<M>) {
+        (self.closed, door.closed) = (true, true);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// All that came in are handed out: look at the door.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Takes in what has arrived.
+    pub(super) fn admit(&mut self, door: &mut Door<M>) {
+        if self.queue.is_empty() {
+            std::mem::swap(&mut self.queue, &mut door.arrived);
+        } else {
+            self.queue.append(&mut door.arrived);
         }
-        self.accept(message, now);
-        Ok(())
-    }
-
-    /// Keeps a place for a message to come; false where the mailbox is closed.
-    pub(super) fn reserve(&mut self) -> bool {
-        if !self.closed {
-            self.reserved += 1;
-        }
-        !self.closed
-    }
-
-    /// Puts a message into a reserved place: whoever drains the mailbox has waited for it.
-    pub(super) fn fill(&mut self, message: M, now: Instant) {
-        self.reserved -= 1;
-        self.accept(message, now);
-    }
-
-    pub(super) fn unreserve(&mut self) {
-        self.reserved -= 1;
-    }
-
-    fn accept(&mut self, message: M, now: Instant) {
-        let sequence = self.totals.accepted;
-        self.totals.accepted += 1;
-        self.queue.push_back(Item {
-            message: Arc::new(message),
-            sequence,
-            attempt: 1,
-            accepted_at: now,
-            enqueued_at: now,
-            last_failure: None,
-            alone: false,
-            dead: false,
-        });
     }
 
     pub(super) fn join(&mut self) -> usize {
@@ -248,9 +230,19 @@ impl<M> Slots<M> {
             Some((_, item)) if item.alone && holder.in_hand > 0 => return None,
             Some((&sequence, _)) => self.returned.remove(&sequence)?,
             None => {
-                let item = self.queue.pop_front()?;
+                let Arrival { message, at } = self.queue.pop_front()?;
                 self.room += 1;
-                item
+                self.sequence += 1;
+                Item {
+                    message,
+                    sequence: self.sequence - 1,
+                    attempt: 1,
+                    accepted_at: at,
+                    enqueued_at: at,
+                    last_failure: None,
+                    alone: false,
+                    dead: false,
+                }
             }
         };
         self.delivery += 1;
@@ -328,7 +320,7 @@ impl<M> Slots<M> {
         item.alone = true;
         let attempts = item.attempt;
         if alone {
-            item.last_failure = Some(failure);
+            item.last_failure = Some(Arc::new(failure));
             item.dead = attempts >= self.attempts_max;
             item.attempt = (attempts + 1).min(self.attempts_max.max(attempts));
         }
@@ -373,27 +365,31 @@ impl<M> Slots<M> {
         self.slots.len() - self.free.len()
     }
 
-    /// Closed, and nothing waits, can come back, or is still to come.
-    pub(super) fn is_drained(&self) -> bool {
-        self.closed && self.depth() == 0 && self.in_flight() == 0 && self.reserved == 0
+    /// Ever accepted, of what was admitted.
+    pub(super) fn accepted(&self) -> u64 {
+        self.sequence + self.queue.len() as u64
+    }
+
+    /// Closed, nothing waits, and nothing can come back: whether all is done the door says ([`Door::is_shut`]).
+    pub(super) fn is_over(&self) -> bool {
+        self.closed && self.depth() == 0 && self.in_flight() == 0
     }
 
     /// Everything not done, in order of acceptance: message, attempt, whether it is in hand.
-    pub(super) fn leftovers(&self) -> Vec<(u64, Arc<M>, u32, bool)> {
-        let waiting = self.queue.iter().chain(self.returned.values()).chain(&self.unburied);
-        let waiting = waiting.map(|item| (item, false));
+    pub(super) fn leftovers(&self) -> Vec<(Arc<M>, u32, bool)> {
+        let came_back = self.returned.values().chain(&self.unburied).map(|item| (item, false));
         let held = self.slots.iter().flatten().map(|slot| (&slot.item, true));
-        let mut all: Vec<_> = waiting
-            .chain(held)
-            .map(|(item, in_hand)| (item.sequence, Arc::clone(&item.message), item.attempt, in_hand))
-            .collect();
-        all.sort_by_key(|left| left.0);
-        all
+        let mut handed_out: Vec<_> = came_back.chain(held).collect();
+        handed_out.sort_by_key(|(item, _)| item.sequence);
+        let handed_out = handed_out.into_iter();
+        let handed_out = handed_out.map(|(item, in_hand)| (Arc::clone(&item.message), item.attempt, in_hand));
+        handed_out.chain(self.queue.iter().map(|arrival| (Arc::clone(&arrival.message), 1, false))).collect()
     }
 
     pub(super) fn oldest_age(&self, now: Instant) -> Duration {
-        let heads = self.queue.front().into_iter().chain(self.returned.values());
-        heads.map(|item| now.duration_since(item.accepted_at)).max().unwrap_or_default()
+        let heads = self.queue.front().map(|arrival| arrival.at);
+        let heads = heads.into_iter().chain(self.returned.values().map(|item| item.accepted_at));
+        heads.map(|accepted_at| now.duration_since(accepted_at)).max().unwrap_or_default()
     }
 }
 
