@@ -275,16 +275,19 @@ impl<M> Slots<M> {
 
     /// Acknowledges; false where the slot is not this delivery's any more.
     pub(super) fn settle(&mut self, slot: usize, delivery: u64) -> bool {
-        let Some(held) = self.vacate(slot, delivery) else {
+        let held = self.slots.get_mut(slot).and_then(|place| place.as_mut().filter(|held| held.delivery == delivery));
+        let Some(&mut Slot { ref item, consumer, .. }) = held else {
             self.totals.refused += 1;
             return false;
         };
-        if held.item.dead {
+        if item.dead {
             self.totals.buried += 1;
         } else {
             self.totals.acknowledged += 1;
         }
-        self.put_down(held.consumer);
+        self.slots[slot] = None;
+        self.free.push(slot);
+        self.put_down(consumer);
         true
     }
 
