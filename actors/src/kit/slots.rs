@@ -35,11 +35,12 @@ pub(super) struct Item<M> {
 }
 
 #[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
-struct Slot<M> {
-    item: Item<M>,
-    delivery: u64,
+/// A message in hand.
+pub(super) struct Slot<M> {
+    pub item: Item<M>,
+    pub delivery: u64,
     consumer: usize,
-    taken_at: Instant,
+    pub taken_at: Instant,
 }
 
 /// One incarnation of one actor, as the mailbox sees it.
@@ -57,21 +58,6 @@ struct Holder {
     /// It was stuck: everything was taken from it, and it gets nothing any more.
     ousted: bool,
     gone: bool,
-}
-
-/// A message as it is handed out.
-#[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
-pub(super) struct Handout<M> {
-    pub message: Arc<M>,
-    pub slot: usize,
-    pub delivery: u64,
-    pub sequence: u64,
-    pub attempt: u32,
-    pub enqueued_at: Instant,
-    pub last_failure: Option<Arc<FailedAttempt>>,
-    pub dead: bool,
-    /// Nothing else may be in hand with it.
-    pub alone: bool,
 }
 
 /// What became of a message that came back.
@@ -219,21 +205,24 @@ impl<M> Slots<M> {
         self.holders[consumer].ousted
     }
 
-    /// Hands out the next message, where this consumer may have one now.
-    pub(super) fn take(&mut self, consumer: usize, now: Instant) -> Option<Handout<M>> {
+    /// Hands out the next message, where this consumer may have one now: the slot where it lies, and its number.
+    pub(super) fn take(&mut self, consumer: usize, now: Instant) -> Option<(usize, &Slot<M>)> {
         let holder = &self.holders[consumer];
         if holder.ousted || holder.holds_suspect {
             return None;
         }
-        let item = match self.returned.first_key_value() {
+        match self.returned.first_key_value() {
             // A suspect goes to empty hands only, and any idle consumer will do.
-            Some((_, item)) if item.alone && holder.in_hand > 0 => return None,
-            Some((&sequence, _)) => self.returned.remove(&sequence)?,
+            Some((_, item)) if item.alone && holder.in_hand > 0 => None,
+            Some((&sequence, _)) => {
+                let item = self.returned.remove(&sequence)?;
+                Some(self.hold(item, consumer, now))
+            }
             None => {
                 let Arrival { message, at } = self.queue.pop_front()?;
                 self.room += 1;
                 self.sequence += 1;
-                Item {
+                let item = Item {
                     message,
                     sequence: self.sequence - 1,
                     attempt: 1,
@@ -242,35 +231,26 @@ impl<M> Slots<M> {
                     last_failure: None,
                     alone: false,
                     dead: false,
-                }
+                };
+                Some(self.hold(item, consumer, now))
             }
-        };
-        self.delivery += 1;
-        let slot = self.free.pop().unwrap_or(self.slots.len());
-        let handout = Handout {
-            message: Arc::clone(&item.message),
-            slot,
-            delivery: self.delivery,
-            sequence: item.sequence,
-            attempt: item.attempt,
-            enqueued_at: item.enqueued_at,
-            last_failure: item.last_failure.clone(),
-            dead: item.dead,
-            alone: item.alone,
-        };
-        let suspect = item.alone;
-        let held = Some(Slot { item, delivery: self.delivery, consumer, taken_at: now });
-        if slot == self.slots.len() {
-            self.slots.push(held);
-        } else {
-            self.slots[slot] = held;
         }
+    }
+
+    /// Inlined, so that what is new is made where it will lie.
+    #[inline]
+    fn hold(&mut self, item: Item<M>, consumer: usize, taken_at: Instant) -> (usize, &Slot<M>) {
         let holder = &mut self.holders[consumer];
         holder.in_hand += 1;
         if holder.in_hand == 1 {
-            *holder = Holder { in_hand: 1, holds_suspect: suspect, ..Holder::default() };
+            *holder = Holder { in_hand: 1, holds_suspect: item.alone, ..Holder::default() };
         }
-        Some(handout)
+        self.delivery += 1;
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        (slot, self.slots[slot].insert(Slot { item, delivery: self.delivery, consumer, taken_at }))
     }
 
     /// Acknowledges; false where the slot is not this delivery's any more.
