@@ -63,3 +63,6 @@ impl<M> Door<M> {
         self.closed && self.reserved == 0 && self.arrived.is_empty()
     }
 }
+
+#[cfg(test)]
+mod model;

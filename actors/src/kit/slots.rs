@@ -334,9 +334,10 @@ impl<M> Slots<M> {
         if gives { std::mem::take(&mut self.room) } else { 0 }
     }
 
-    /// Incarnations at the mailbox.
-    pub(super) fn consumers(&self) -> usize {
-        self.holders.len() - self.holders_free.len()
+    /// Whether a consumer that has looked must wake another one: for what it leaves. One that was ousted leaves everything.
+    pub(super) fn wakes_another(&self, consumer: usize, took: bool) -> bool {
+        let others = self.holders.len() - self.holders_free.len() > 1;
+        others && self.depth() > 0 && (took || self.is_ousted(consumer))
     }
 
     /// Waiting, not in hand.
