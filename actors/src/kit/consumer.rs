@@ -123,7 +123,7 @@ impl<M: Message> Consumer<M> {
             (false, _, true) => Taken::Blocked,
             (false, _, false) => Taken::Nothing,
         };
-        Taking { what, room: slots.room_to_give(), wakes: slots.wakes_another(self.id, took) }
+        Taking { what, room: slots.room_to_give(), wakes: took && slots.wakes_another() }
     }
 
     /// Ends a turn and begins the next, under one lock: acknowledges `done` (what the actor acknowledged itself is

@@ -59,9 +59,12 @@ impl Heeded {
         self.now
     }
 
-    /// Nothing else is wanted meanwhile.
-    fn holds(&self) -> bool {
-        *self.wanted.borrow() == self.now
+    /// Resolves when something was said; never where nobody is left to say it.
+    async fn changed(&mut self) {
+        match self.wanted.changed().await {
+            Ok(()) => self.now = *self.wanted.borrow_and_update(),
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
@@ -253,7 +256,7 @@ async fn next<M: Message>(
         };
         let received = tokio::select! {
             biased;
-            Ok(()) = heeded.wanted.changed() => None,
+            () = heeded.changed() => None,
             received = receive => Some(received),
             () = ticks.due() => None,
         };
@@ -261,7 +264,7 @@ async fn next<M: Message>(
             Some(true) => {}
             Some(false) => return over(consumer),
             None if batch.is_empty() => continue,
-            None if ticks.are_due() && heeded.holds() => {}
+            None if ticks.are_due() && heeded.now() == now => {}
             None => {
                 consumer.release(batch);
                 continue;

@@ -334,10 +334,9 @@ impl<M> Slots<M> {
         if gives { std::mem::take(&mut self.room) } else { 0 }
     }
 
-    /// Whether a consumer that has looked must wake another one: for what it leaves. One that was ousted leaves everything.
-    pub(super) fn wakes_another(&self, consumer: usize, took: bool) -> bool {
-        let others = self.holders.len() - self.holders_free.len() > 1;
-        others && self.depth() > 0 && (took || self.is_ousted(consumer))
+    /// Whether a consumer that took something must wake another one, for what it left.
+    pub(super) fn wakes_another(&self) -> bool {
+        self.depth() > 0 && self.holders.len() - self.holders_free.len() > 1
     }
 
     /// Waiting, not in hand.

@@ -81,7 +81,7 @@ impl State {
         }
     }
 
-    /// As `Consumer::take_from`; false where nothing was there.
+    /// As `Consumer::take_from`; what it does then.
     fn look(&mut self, consumer: usize, wakes: &Wakes) -> Doing {
         let mut held = Vec::new();
         while held.len() < wakes.permits {
@@ -89,7 +89,7 @@ impl State {
             held.push((handout.slot, handout.delivery));
         }
         let took = !held.is_empty();
-        self.notices += u8::from(self.slots.wakes_another(consumer, took));
+        self.notices += u8::from(took && self.slots.wakes_another());
         self.consumers[consumer].2 = held;
         match (took, self.slots.is_ousted(consumer)) {
             (true, _) => Doing::Works,
