@@ -38,11 +38,19 @@ enum Doing {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct One {
+    doing: Doing,
+    /// It is registered, and was given a notice.
+    notice: bool,
+    /// Slot and delivery of what it has in hand.
+    held: Vec<(usize, u64)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct State {
     slots: Slots<u8>,
     door: Door<u8>,
-    /// By consumer: what it does, whether it has a notice, and what it has in hand.
-    consumers: Vec<(Doing, bool, Vec<(usize, u64)>)>,
+    consumers: Vec<One>,
     /// Registered and without a notice, in order.
     sleepers: VecDeque<usize>,
     /// A notice that waits for whoever registers next.
@@ -68,7 +76,7 @@ enum Step {
 impl State {
     fn notify_one(&mut self) {
         match self.sleepers.pop_front() {
-            Some(sleeper) => self.consumers[sleeper].1 = true,
+            Some(sleeper) => self.consumers[sleeper].notice = true,
             None => self.stored = true,
         }
     }
@@ -76,7 +84,7 @@ impl State {
     /// No longer registered: a notice that came and was not used goes to another one.
     fn unregister(&mut self, consumer: usize, used: bool) {
         self.sleepers.retain(|&sleeper| sleeper != consumer);
-        if std::mem::take(&mut self.consumers[consumer].1) && !used {
+        if std::mem::take(&mut self.consumers[consumer].notice) && !used {
             self.notify_one();
         }
     }
@@ -90,7 +98,7 @@ impl State {
         }
         let took = !held.is_empty();
         self.notices += u8::from(took && self.slots.wakes_another());
-        self.consumers[consumer].2 = held;
+        self.consumers[consumer].held = held;
         match (took, self.slots.is_ousted(consumer)) {
             (true, _) => Doing::Works,
             (false, true) => Doing::Ousted,
@@ -99,11 +107,11 @@ impl State {
     }
 
     fn next(&mut self, consumer: usize, wakes: &Wakes) {
-        let doing = match self.consumers[consumer].0 {
+        let doing = match self.consumers[consumer].doing {
             Doing::Between => self.look(consumer, wakes),
             Doing::Registers => {
                 if std::mem::take(&mut self.stored) {
-                    self.consumers[consumer].1 = true;
+                    self.consumers[consumer].notice = true;
                 } else {
                     self.sleepers.push_back(consumer);
                 }
@@ -122,7 +130,7 @@ impl State {
                 Doing::Registers
             }
             Doing::Works => {
-                for (slot, delivery) in std::mem::take(&mut self.consumers[consumer].2) {
+                for (slot, delivery) in std::mem::take(&mut self.consumers[consumer].held) {
                     self.slots.settle(slot, delivery);
                 }
                 Doing::Between
@@ -130,7 +138,7 @@ impl State {
             Doing::Away => Doing::Between,
             Doing::Ousted => Doing::Ousted,
         };
-        self.consumers[consumer].0 = doing;
+        self.consumers[consumer].doing = doing;
     }
 }
 
@@ -140,8 +148,10 @@ impl Model for Wakes {
 
     fn init_states(&self) -> Vec<State> {
         let mut slots = Slots::new(usize::from(self.messages), 3);
-        let consumers =
-            (0..self.consumers).map(|_| slots.join()).map(|_| (Doing::Between, false, Vec::new())).collect();
+        let consumers = (0..self.consumers)
+            .map(|_| slots.join())
+            .map(|_| One { doing: Doing::Between, notice: false, held: Vec::new() })
+            .collect();
         vec![State {
             slots,
             door: Door::new(),
@@ -161,7 +171,7 @@ impl Model for Wakes {
         if state.notices > 0 {
             steps.push(Step::Notify);
         }
-        for (consumer, (doing, notice, _)) in state.consumers.iter().enumerate() {
+        for (consumer, One { doing, notice, .. }) in state.consumers.iter().enumerate() {
             if *doing != Doing::Ousted && (*doing != Doing::Sleeps || *notice) {
                 steps.push(Step::Next(consumer));
             }
@@ -190,7 +200,7 @@ impl Model for Wakes {
             Step::GiveUp(consumer) => {
                 state.gives_up -= 1;
                 state.unregister(consumer, false);
-                state.consumers[consumer].0 = Doing::Away;
+                state.consumers[consumer].doing = Doing::Away;
             }
             Step::Oust(consumer) => {
                 state.gives_up -= 1;
@@ -205,21 +215,21 @@ impl Model for Wakes {
         vec![
             Property::always("nothing waits while a consumer sleeps", |_, state: &State| {
                 let waits = state.slots.depth() > 0 || !state.door.arrived.is_empty();
-                let sleeps = state.consumers.iter().any(|(doing, notice, _)| *doing == Doing::Sleeps && !notice);
+                let sleeps = state.consumers.iter().any(|one| one.doing == Doing::Sleeps && !one.notice);
                 // Not counted on: one that works (it may take an hour), or is away.
-                let comes = |(doing, notice, _): &(Doing, bool, _)| match doing {
+                let comes = |one: &One| match one.doing {
                     Doing::Between | Doing::Registers | Doing::Looks => true,
-                    Doing::Sleeps => *notice,
+                    Doing::Sleeps => one.notice,
                     Doing::Works | Doing::Away | Doing::Ousted => false,
                 };
                 !waits || !sleeps || state.notices > 0 || state.consumers.iter().any(comes)
             }),
             Property::sometimes("all work at once", |_, state: &State| {
-                state.consumers.iter().all(|(doing, ..)| *doing == Doing::Works)
+                state.consumers.iter().all(|one| one.doing == Doing::Works)
             }),
             Property::sometimes("all is done and all sleep", |model, state: &State| {
                 state.slots.totals.acknowledged == u64::from(model.messages)
-                    && state.consumers.iter().all(|(doing, ..)| *doing == Doing::Sleeps)
+                    && state.consumers.iter().all(|one| one.doing == Doing::Sleeps)
             }),
         ]
     }
