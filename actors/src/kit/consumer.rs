@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::actor::{BatchPolicy, Message};
 use super::envelope::Envelope;
 use super::mailbox::Core;
-use super::slots::{Handout, Slots};
+use super::slots::{Slot, Slots};
 
 /// A receiving end that incarnations join.
 pub struct Inbox<M: Message>(Arc<Core<M>>);
@@ -86,7 +86,7 @@ impl<M: Message> Consumer<M> {
                     self.core.changed.notify_one();
                     return;
                 }
-                Taken::Nothing if self.core.lock().closed => return,
+                Taken::Nothing if self.core.lock().is_closed() => return,
                 Taken::Nothing => {
                     if tokio::time::timeout_at(until, changed).await.is_err() {
                         return;
@@ -108,20 +108,22 @@ impl<M: Message> Consumer<M> {
     fn take_from(&self, slots: &mut Slots<M>, permits: usize, now: Instant, batch: &mut Vec<Envelope<M>>) -> Taking {
         let before = batch.len();
         let mut alone = false;
+        self.core.admit(slots);
         while batch.len() < permits && !alone {
-            let Some(handout) = slots.take(self.id, now) else { break };
-            alone = handout.alone;
-            batch.push(self.envelope(handout, now));
+            let Some((slot, held)) = slots.take(self.id, now) else { break };
+            alone = held.item.alone;
+            batch.push(self.envelope(slot, held));
+            self.core.admit(slots);
         }
         let (took, waits) = (batch.len() > before, slots.depth() > 0);
         let what = match (took, alone, waits) {
             (true, true, _) => Taken::Alone,
             (true, false, _) => Taken::Some,
-            _ if slots.is_drained() || slots.is_ousted(self.id) => Taken::Over,
+            _ if self.core.is_drained(slots) || slots.is_ousted(self.id) => Taken::Over,
             (false, _, true) => Taken::Blocked,
             (false, _, false) => Taken::Nothing,
         };
-        Taking { what, room: slots.room_to_give(), wakes: took && waits && slots.consumers() > 1 }
+        Taking { what, room: slots.room_to_give(), wakes: took && slots.wakes_another() }
     }
 
     /// Ends a turn and begins the next, under one lock: acknowledges `done` (what the actor acknowledged itself is
@@ -153,14 +155,15 @@ impl<M: Message> Consumer<M> {
                 }
                 taking
             });
-            (taking, !done.is_empty() && slots.is_drained())
+            (taking, !done.is_empty() && self.core.is_drained(&slots))
         };
         if ended {
             self.core.changed.notify_waiters();
         }
-        for (at, envelope) in done.drain(..).enumerate() {
-            self.core.report(&envelope, !refused.contains(&at), now);
+        for (at, envelope) in done.iter().enumerate() {
+            self.core.report(envelope, !refused.contains(&at), now);
         }
+        done.clear();
         let Some(taking) = taking else { return Next::Nothing };
         self.core.make_room(taking.room);
         if taking.wakes {
@@ -173,18 +176,18 @@ impl<M: Message> Consumer<M> {
         }
     }
 
-    fn envelope(&self, handout: Handout<M>, now: Instant) -> Envelope<M> {
+    fn envelope(&self, slot: usize, held: &Slot<M>) -> Envelope<M> {
         Envelope {
             core: Arc::clone(&self.core),
-            message: handout.message,
-            slot: handout.slot,
-            delivery: handout.delivery,
-            sequence: handout.sequence,
-            attempt: handout.attempt,
-            enqueued_at: handout.enqueued_at,
-            taken_at: now,
-            last_failure: handout.last_failure,
-            dead: handout.dead,
+            message: Arc::clone(&held.item.message),
+            slot,
+            delivery: held.delivery,
+            sequence: held.item.sequence,
+            attempt: held.item.attempt,
+            enqueued_at: held.item.enqueued_at,
+            taken_at: held.taken_at,
+            last_failure: held.item.last_failure.clone(),
+            dead: held.item.dead,
             settled: AtomicBool::new(false),
         }
     }

@@ -45,7 +45,7 @@ pub struct Envelope<M: Message> {
     pub(super) attempt: u32,
     pub(super) enqueued_at: Instant,
     pub(super) taken_at: Instant,
-    pub(super) last_failure: Option<FailedAttempt>,
+    pub(super) last_failure: Option<Arc<FailedAttempt>>,
     pub(super) dead: bool,
     pub(super) settled: AtomicBool,
 }
@@ -82,7 +82,7 @@ impl<M: Message> Envelope<M> {
 
     /// Why it is here again, where it is.
     pub fn last_failure(&self) -> Option<&FailedAttempt> {
-        self.last_failure.as_ref()
+        self.last_failure.as_deref()
     }
 
     /// The message itself, to keep beyond the turn.

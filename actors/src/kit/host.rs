@@ -39,6 +39,35 @@ pub(super) struct Wanted {
     pub(super) paused: bool,
 }
 
+/// What is wanted, as it was heeded last.
+struct Heeded {
+    wanted: watch::Receiver<Wanted>,
+    now: Wanted,
+}
+
+impl Heeded {
+    fn new(mut wanted: watch::Receiver<Wanted>) -> Self {
+        let now = *wanted.borrow_and_update();
+        Self { wanted, now }
+    }
+
+    /// Most often nothing has changed, and that is one look at a number.
+    fn now(&mut self) -> Wanted {
+        if self.wanted.has_changed().unwrap_or(true) {
+            self.now = *self.wanted.borrow_and_update();
+        }
+        self.now
+    }
+
+    /// Resolves when something was said; never where nobody is left to say it.
+    async fn changed(&mut self) {
+        match self.wanted.changed().await {
+            Ok(()) => self.now = *self.wanted.borrow_and_update(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
 /// End now, in the middle of the turn: it is stuck, and somebody else has its messages.
 struct Ousted;
 
@@ -103,7 +132,7 @@ pub(super) fn oust(address: &actix::Addr<Host>) {
 async fn take_turns<A: Actor>(
     consumer: Consumer<A::Message>,
     build: Arc<dyn Fn() -> A + Send + Sync>,
-    mut wanted: watch::Receiver<Wanted>,
+    wanted: watch::Receiver<Wanted>,
     pulse: &Pulse,
 ) -> Exit {
     pulse.beat();
@@ -116,10 +145,11 @@ async fn take_turns<A: Actor>(
         Ok(built) => built,
         Err(panic) => return Exit::Broken(panicked(&*panic)),
     };
+    let mut heeded = Heeded::new(wanted);
     let permits = policy.messages_max.clamp(1, 1024);
     let (mut done, mut batch) = (Vec::with_capacity(permits), Vec::with_capacity(permits));
     let end = loop {
-        let next = next(&consumer, policy, &mut wanted, &ticks, &mut done, &mut batch).await;
+        let next = next(&consumer, policy, &mut heeded, &ticks, &mut done, &mut batch).await;
         pulse.beat();
         let turn = match next {
             Todo::Stop => break Exit::Stopped,
@@ -199,7 +229,7 @@ enum Todo {
 async fn next<M: Message>(
     consumer: &Consumer<M>,
     policy: BatchPolicy,
-    wanted: &mut watch::Receiver<Wanted>,
+    heeded: &mut Heeded,
     ticks: &Ticks,
     done: &mut Vec<Envelope<M>>,
     batch: &mut Vec<Envelope<M>>,
@@ -207,7 +237,7 @@ async fn next<M: Message>(
     // A mailbox that never runs empty must leave room for others on this thread.
     tokio::task::consume_budget().await;
     loop {
-        let now = *wanted.borrow_and_update();
+        let now = heeded.now();
         let ticks_are_due = ticks.are_due();
         // Most often there is something: then nobody needs to be told of changes.
         let takes = !now.stop && !now.paused && !ticks_are_due && policy.linger.is_zero();
@@ -226,7 +256,7 @@ async fn next<M: Message>(
         };
         let received = tokio::select! {
             biased;
-            Ok(()) = wanted.changed() => None,
+            () = heeded.changed() => None,
             received = receive => Some(received),
             () = ticks.due() => None,
         };
@@ -234,7 +264,7 @@ async fn next<M: Message>(
             Some(true) => {}
             Some(false) => return over(consumer),
             None if batch.is_empty() => continue,
-            None if ticks.are_due() && *wanted.borrow() == now => {}
+            None if ticks.are_due() && heeded.now() == now => {}
             None => {
                 consumer.release(batch);
                 continue;

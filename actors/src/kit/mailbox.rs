@@ -1,15 +1,18 @@
 //! The mailbox: bounded, owned by the supervisor, shared by any number of senders ([`super::edge`]) and consumers
-//! ([`super::consumer`]). Here is what they share: the slots under one lock, the free room, and who is woken when.
+//! ([`super::consumer`]). Here is what they share: the door
+//! and the slots, each under a lock of its own, the free room, and who is woken when.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::Message;
 use super::consumer::Inbox;
+use super::door::Door;
 use super::edge::{Edge, WhenFull};
 use super::envelope::{Ack, Envelope};
 use super::observer::{Handled, Observer};
@@ -48,15 +51,17 @@ pub struct MailboxStats {
     pub refused: u64,
 }
 
+/// What senders write and what consumers write lie apart, so that the cores do not take it from each other.
 pub(super) struct Core<M: Message> {
     pub(super) name: &'static str,
-    /// One permit for each free place.
-    pub(super) room: Semaphore,
-    slots: Mutex<Slots<M>>,
-    /// Something came in, came back, or the end is near.
-    pub(super) changed: Notify,
-    pub(super) closing: CancellationToken,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) closing: CancellationToken,
+    /// One permit for each free place.
+    pub(super) room: CachePadded<Semaphore>,
+    door: CachePadded<Mutex<Door<M>>>,
+    slots: CachePadded<Mutex<Slots<M>>>,
+    /// Something came in, came back, or the end is near.
+    pub(super) changed: CachePadded<Notify>,
 }
 
 impl<M: Message> Core<M> {
@@ -65,14 +70,34 @@ impl<M: Message> Core<M> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// After [`Core::lock`], where both are needed.
+    fn door(&self) -> MutexGuard<'_, Door<M>> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what has arrived, where the queue ran empty: so nothing waits unseen at the door but what came later.
+    pub(super) fn admit(&self, slots: &mut Slots<M>) {
+        if slots.is_exhausted() {
+            slots.admit(&mut self.door());
+        }
+    }
+
+    /// Closed, and nothing waits, can come back, or is still to come.
+    pub(super) fn is_drained(&self, slots: &Slots<M>) -> bool {
+        slots.is_over() && self.door().is_shut()
+    }
+
     pub(super) fn push(&self, message: M) -> Result<(), M> {
-        self.lock().push(message, Instant::now())?;
-        self.changed.notify_one();
+        let now = Instant::now();
+        let first = self.door().push(message, now)?;
+        if first {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        self.lock().close(&mut self.door());
         self.room.close();
         self.closing.cancel();
         self.changed.notify_waiters();
@@ -80,25 +105,27 @@ impl<M: Message> Core<M> {
 
     /// False where the mailbox is closed.
     pub(super) fn reserve(&self) -> bool {
-        self.lock().reserve()
+        self.door().reserve()
     }
 
     /// Puts a message into a reserved place: accepted, even if the mailbox is closed by now.
     pub(super) fn fill(&self, message: M) {
-        let closed = {
-            let mut slots = self.lock();
-            slots.fill(message, Instant::now());
-            slots.closed
+        let now = Instant::now();
+        let (first, closed) = {
+            let mut door = self.door();
+            (door.fill(message, now), door.closed)
         };
-        self.wake(closed);
+        if first || closed {
+            self.wake(closed);
+        }
     }
 
     /// Frees a reserved place.
     pub(super) fn unreserve(&self) {
         let closed = {
-            let mut slots = self.lock();
-            slots.unreserve();
-            slots.closed
+            let mut door = self.door();
+            door.unreserve();
+            door.closed
         };
         self.room.add_permits(1);
         if closed {
@@ -110,7 +137,7 @@ impl<M: Message> Core<M> {
         let (accepted, ended) = {
             let mut slots = self.lock();
             let accepted = slots.settle(envelope.slot, envelope.delivery);
-            (accepted, slots.is_drained())
+            (accepted, self.is_drained(&slots))
         };
         if ended {
             self.changed.notify_waiters();
@@ -144,7 +171,7 @@ impl<M: Message> Core<M> {
     pub(super) fn give_back(&self, envelope: &Envelope<M>) {
         let (fate, closed) = {
             let mut slots = self.lock();
-            (slots.give_back(envelope.slot, envelope.delivery, Instant::now()), slots.closed)
+            (slots.give_back(envelope.slot, envelope.delivery, Instant::now()), slots.is_closed())
         };
         if matches!(fate, Fate::Refused) {
             return;
@@ -161,7 +188,7 @@ impl<M: Message> Core<M> {
             if !stuck() {
                 return false;
             }
-            (slots.oust(consumer, Arc::from(reason), Instant::now()), slots.closed)
+            (slots.oust(consumer, Arc::from(reason), Instant::now()), slots.is_closed())
         };
         for (message, fate) in fates {
             self.tell(&message, fate);
@@ -207,11 +234,12 @@ impl<M: Message> Mailbox<M> {
     pub fn new(name: &'static str, limits: MailboxLimits, observer: Arc<dyn Observer>) -> Self {
         Self(Arc::new(Core {
             name,
-            room: Semaphore::new(limits.capacity.clamp(1, Semaphore::MAX_PERMITS)),
-            slots: Mutex::new(Slots::new(limits.capacity, limits.attempts_max)),
-            changed: Notify::new(),
-            closing: CancellationToken::new(),
             observer,
+            closing: CancellationToken::new(),
+            room: Semaphore::new(limits.capacity.clamp(1, Semaphore::MAX_PERMITS)).into(),
+            door: Mutex::new(Door::new()).into(),
+            slots: Mutex::new(Slots::new(limits.capacity, limits.attempts_max)).into(),
+            changed: Notify::new().into(),
         }))
     }
 
@@ -234,16 +262,17 @@ impl<M: Message> Mailbox<M> {
     }
 
     pub fn is_closed(&self) -> bool {
-        self.0.lock().closed
+        self.0.lock().is_closed()
     }
 
     pub fn stats(&self) -> MailboxStats {
-        let slots = self.0.lock();
+        let mut slots = self.0.lock();
+        slots.admit(&mut self.0.door());
         MailboxStats {
             depth: slots.depth(),
             in_flight: slots.in_flight(),
             oldest_age: slots.oldest_age(Instant::now()),
-            accepted: slots.totals.accepted,
+            accepted: slots.accepted(),
             acknowledged: slots.totals.acknowledged,
             dead_letters: slots.totals.buried,
             refused: slots.totals.refused,
@@ -254,15 +283,20 @@ impl<M: Message> Mailbox<M> {
     /// is counted twice.
     pub fn take_unfinished(&self) -> Vec<Arc<M>> {
         let mut slots = self.0.lock();
+        slots.admit(&mut self.0.door());
         slots.oust_all(&Arc::from("was not done when the house ended"), Instant::now());
-        slots.leftovers().into_iter().map(|(_, message, ..)| message).collect()
+        slots.leftovers().into_iter().map(|(message, ..)| message).collect()
     }
 
     /// What is not done, in the order in which it was accepted.
     pub fn leftovers(&self) -> Vec<Leftover> {
-        let left = self.0.lock().leftovers();
+        let left = {
+            let mut slots = self.0.lock();
+            slots.admit(&mut self.0.door());
+            slots.leftovers()
+        };
         left.into_iter()
-            .map(|(_, message, attempt, in_hand)| Leftover {
+            .map(|(message, attempt, in_hand)| Leftover {
                 mailbox: self.0.name,
                 subject: message.subject(),
                 attempt,

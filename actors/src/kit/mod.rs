@@ -18,6 +18,7 @@
 mod actor;
 mod ask;
 mod consumer;
+mod door;
 mod edge;
 mod envelope;
 mod host;

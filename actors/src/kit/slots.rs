@@ -3,8 +3,8 @@
 //! Plain data under the mailbox's lock: no waiting, no clock, no callbacks, so that it can be checked exhaustively (in
 //! `slots/model.rs`).
 //!
-//! - A message waits in `queue`, or after a failure in `returned`, which is always first in line and in order of
-//!   acceptance.
+//! - A message waits at the door ([`super::door`]) until a consumer finds `queue` empty and admits all that has arrived;
+//!   then in `queue`, or after a failure in `returned`, which is always first in line and in order of acceptance.
 //! - Taken, it moves into a slot under a delivery number of its own. Acknowledging is a compare-and-swap on (slot,
 //!   delivery): once the slot was given back, a late acknowledgement finds another number and is refused.
 //! - A message that came back from a turn is a suspect: it is handed out alone. Where several were in hand when their
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::door::{Arrival, Door};
 use super::envelope::FailedAttempt;
 
 #[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
@@ -27,18 +28,19 @@ pub(super) struct Item<M> {
     pub accepted_at: Instant,
     /// When it last began to wait: accepted, or given back.
     pub enqueued_at: Instant,
-    pub last_failure: Option<FailedAttempt>,
+    pub last_failure: Option<Arc<FailedAttempt>>,
     /// A suspect: nothing else may be in hand with it.
     pub alone: bool,
     pub dead: bool,
 }
 
 #[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
-struct Slot<M> {
-    item: Item<M>,
-    delivery: u64,
+/// A message in hand.
+pub(super) struct Slot<M> {
+    pub item: Item<M>,
+    pub delivery: u64,
     consumer: usize,
-    taken_at: Instant,
+    pub taken_at: Instant,
 }
 
 /// One incarnation of one actor, as the mailbox sees it.
@@ -56,21 +58,6 @@ struct Holder {
     /// It was stuck: everything was taken from it, and it gets nothing any more.
     ousted: bool,
     gone: bool,
-}
-
-/// A message as it is handed out.
-#[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
-pub(super) struct Handout<M> {
-    pub message: Arc<M>,
-    pub slot: usize,
-    pub delivery: u64,
-    pub sequence: u64,
-    pub attempt: u32,
-    pub enqueued_at: Instant,
-    pub last_failure: Option<FailedAttempt>,
-    pub dead: bool,
-    /// Nothing else may be in hand with it.
-    pub alone: bool,
 }
 
 /// What became of a message that came back.
@@ -93,7 +80,6 @@ pub(super) enum Fate {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) struct Totals {
-    pub accepted: u64,
     pub acknowledged: u64,
     pub buried: u64,
     pub refused: u64,
@@ -102,7 +88,9 @@ pub(super) struct Totals {
 #[cfg_attr(test, derive(Debug, Clone, PartialEq, Eq, Hash))]
 pub(super) struct Slots<M> {
     attempts_max: u32,
-    queue: VecDeque<Item<M>>,
+    /// Never handed out: from `sequence` on, in order.
+    queue: VecDeque<Arrival<M>>,
+    sequence: u64,
     returned: BTreeMap<u64, Item<M>>,
     /// Dead letters that nobody could bury: named at the end of a drain.
     unburied: Vec<Item<M>>,
@@ -111,13 +99,12 @@ pub(super) struct Slots<M> {
     holders: Vec<Holder>,
     holders_free: Vec<usize>,
     delivery: u64,
-    /// Places that a sender holds for a message to come.
-    reserved: usize,
     /// Places that came free and were not given back to senders yet.
     room: usize,
     /// So many are given back at once.
     share: usize,
-    pub closed: bool,
+    /// As the door: nothing comes any more but into places that are reserved.
+    closed: bool,
     pub totals: Totals,
 }
 
@@ -126,6 +113,7 @@ impl<M> Slots<M> {
         Self {
             attempts_max: attempts_max.max(1),
             queue: VecDeque::new(),
+            sequence: 0,
             returned: BTreeMap::new(),
             unburied: Vec::new(),
             slots: Vec::new(),
@@ -133,7 +121,6 @@ impl<M> Slots<M> {
             holders: Vec::new(),
             holders_free: Vec::new(),
             delivery: 0,
-            reserved: 0,
             room: 0,
             share: (capacity / 8).max(1),
             closed: false,
@@ -141,46 +128,27 @@ impl<M> Slots<M> {
         }
     }
 
-    /// Refused where the mailbox is closed: whoever drains it has seen its end already.
-    pub(super) fn push(&mut self, message: M, now: Instant) -> Result<(), M> {
-        if self.closed {
-            return Err(message);
+    /// No more messages come in.
+    pub(super) fn close(&mut self, door: &mut Door<M>) {
+        (self.closed, door.closed) = (true, true);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// All that came in are handed out: look at the door.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Takes in what has arrived.
+    pub(super) fn admit(&mut self, door: &mut Door<M>) {
+        if self.queue.is_empty() {
+            std::mem::swap(&mut self.queue, &mut door.arrived);
+        } else {
+            self.queue.append(&mut door.arrived);
         }
-        self.accept(message, now);
-        Ok(())
-    }
-
-    /// Keeps a place for a message to come; false where the mailbox is closed.
-    pub(super) fn reserve(&mut self) -> bool {
-        if !self.closed {
-            self.reserved += 1;
-        }
-        !self.closed
-    }
-
-    /// Puts a message into a reserved place: whoever drains the mailbox has waited for it.
-    pub(super) fn fill(&mut self, message: M, now: Instant) {
-        self.reserved -= 1;
-        self.accept(message, now);
-    }
-
-    pub(super) fn unreserve(&mut self) {
-        self.reserved -= 1;
-    }
-
-    fn accept(&mut self, message: M, now: Instant) {
-        let sequence = self.totals.accepted;
-        self.totals.accepted += 1;
-        self.queue.push_back(Item {
-            message: Arc::new(message),
-            sequence,
-            attempt: 1,
-            accepted_at: now,
-            enqueued_at: now,
-            last_failure: None,
-            alone: false,
-            dead: false,
-        });
     }
 
     pub(super) fn join(&mut self) -> usize {
@@ -237,62 +205,69 @@ impl<M> Slots<M> {
         self.holders[consumer].ousted
     }
 
-    /// Hands out the next message, where this consumer may have one now.
-    pub(super) fn take(&mut self, consumer: usize, now: Instant) -> Option<Handout<M>> {
+    /// Hands out the next message, where this consumer may have one now: the slot where it lies, and its number.
+    pub(super) fn take(&mut self, consumer: usize, now: Instant) -> Option<(usize, &Slot<M>)> {
         let holder = &self.holders[consumer];
         if holder.ousted || holder.holds_suspect {
             return None;
         }
-        let item = match self.returned.first_key_value() {
+        match self.returned.first_key_value() {
             // A suspect goes to empty hands only, and any idle consumer will do.
-            Some((_, item)) if item.alone && holder.in_hand > 0 => return None,
-            Some((&sequence, _)) => self.returned.remove(&sequence)?,
-            None => {
-                let item = self.queue.pop_front()?;
-                self.room += 1;
-                item
+            Some((_, item)) if item.alone && holder.in_hand > 0 => None,
+            Some((&sequence, _)) => {
+                let item = self.returned.remove(&sequence)?;
+                Some(self.hold(item, consumer, now))
             }
-        };
-        self.delivery += 1;
-        let slot = self.free.pop().unwrap_or(self.slots.len());
-        let handout = Handout {
-            message: Arc::clone(&item.message),
-            slot,
-            delivery: self.delivery,
-            sequence: item.sequence,
-            attempt: item.attempt,
-            enqueued_at: item.enqueued_at,
-            last_failure: item.last_failure.clone(),
-            dead: item.dead,
-            alone: item.alone,
-        };
-        let suspect = item.alone;
-        let held = Some(Slot { item, delivery: self.delivery, consumer, taken_at: now });
-        if slot == self.slots.len() {
-            self.slots.push(held);
-        } else {
-            self.slots[slot] = held;
+            None => {
+                let Arrival { message, at } = self.queue.pop_front()?;
+                self.room += 1;
+                self.sequence += 1;
+                let item = Item {
+                    message,
+                    sequence: self.sequence - 1,
+                    attempt: 1,
+                    accepted_at: at,
+                    enqueued_at: at,
+                    last_failure: None,
+                    alone: false,
+                    dead: false,
+                };
+                Some(self.hold(item, consumer, now))
+            }
         }
+    }
+
+    /// Inlined, so that what is new is made where it will lie.
+    #[inline]
+    fn hold(&mut self, item: Item<M>, consumer: usize, taken_at: Instant) -> (usize, &Slot<M>) {
         let holder = &mut self.holders[consumer];
         holder.in_hand += 1;
         if holder.in_hand == 1 {
-            *holder = Holder { in_hand: 1, holds_suspect: suspect, ..Holder::default() };
+            *holder = Holder { in_hand: 1, holds_suspect: item.alone, ..Holder::default() };
         }
-        Some(handout)
+        self.delivery += 1;
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        (slot, self.slots[slot].insert(Slot { item, delivery: self.delivery, consumer, taken_at }))
     }
 
     /// Acknowledges; false where the slot is not this delivery's any more.
     pub(super) fn settle(&mut self, slot: usize, delivery: u64) -> bool {
-        let Some(held) = self.vacate(slot, delivery) else {
+        let held = self.slots.get_mut(slot).and_then(|place| place.as_mut().filter(|held| held.delivery == delivery));
+        let Some(&mut Slot { ref item, consumer, .. }) = held else {
             self.totals.refused += 1;
             return false;
         };
-        if held.item.dead {
+        if item.dead {
             self.totals.buried += 1;
         } else {
             self.totals.acknowledged += 1;
         }
-        self.put_down(held.consumer);
+        self.slots[slot] = None;
+        self.free.push(slot);
+        self.put_down(consumer);
         true
     }
 
@@ -328,7 +303,7 @@ impl<M> Slots<M> {
         item.alone = true;
         let attempts = item.attempt;
         if alone {
-            item.last_failure = Some(failure);
+            item.last_failure = Some(Arc::new(failure));
             item.dead = attempts >= self.attempts_max;
             item.attempt = (attempts + 1).min(self.attempts_max.max(attempts));
         }
@@ -359,9 +334,9 @@ impl<M> Slots<M> {
         if gives { std::mem::take(&mut self.room) } else { 0 }
     }
 
-    /// Incarnations at the mailbox.
-    pub(super) fn consumers(&self) -> usize {
-        self.holders.len() - self.holders_free.len()
+    /// Whether a consumer that took something must wake another one, for what it left.
+    pub(super) fn wakes_another(&self) -> bool {
+        self.depth() > 0 && self.holders.len() - self.holders_free.len() > 1
     }
 
     /// Waiting, not in hand.
@@ -373,27 +348,31 @@ impl<M> Slots<M> {
         self.slots.len() - self.free.len()
     }
 
-    /// Closed, and nothing waits, can come back, or is still to come.
-    pub(super) fn is_drained(&self) -> bool {
-        self.closed && self.depth() == 0 && self.in_flight() == 0 && self.reserved == 0
+    /// Ever accepted, of what was admitted.
+    pub(super) fn accepted(&self) -> u64 {
+        self.sequence + self.queue.len() as u64
+    }
+
+    /// Closed, nothing waits, and nothing can come back: whether all is done the door says ([`Door::is_shut`]).
+    pub(super) fn is_over(&self) -> bool {
+        self.closed && self.depth() == 0 && self.in_flight() == 0
     }
 
     /// Everything not done, in order of acceptance: message, attempt, whether it is in hand.
-    pub(super) fn leftovers(&self) -> Vec<(u64, Arc<M>, u32, bool)> {
-        let waiting = self.queue.iter().chain(self.returned.values()).chain(&self.unburied);
-        let waiting = waiting.map(|item| (item, false));
+    pub(super) fn leftovers(&self) -> Vec<(Arc<M>, u32, bool)> {
+        let came_back = self.returned.values().chain(&self.unburied).map(|item| (item, false));
         let held = self.slots.iter().flatten().map(|slot| (&slot.item, true));
-        let mut all: Vec<_> = waiting
-            .chain(held)
-            .map(|(item, in_hand)| (item.sequence, Arc::clone(&item.message), item.attempt, in_hand))
-            .collect();
-        all.sort_by_key(|left| left.0);
-        all
+        let mut handed_out: Vec<_> = came_back.chain(held).collect();
+        handed_out.sort_by_key(|(item, _)| item.sequence);
+        let handed_out = handed_out.into_iter();
+        let handed_out = handed_out.map(|(item, in_hand)| (Arc::clone(&item.message), item.attempt, in_hand));
+        handed_out.chain(self.queue.iter().map(|arrival| (Arc::clone(&arrival.message), 1, false))).collect()
     }
 
     pub(super) fn oldest_age(&self, now: Instant) -> Duration {
-        let heads = self.queue.front().into_iter().chain(self.returned.values());
-        heads.map(|item| now.duration_since(item.accepted_at)).max().unwrap_or_default()
+        let heads = self.queue.front().map(|arrival| arrival.at);
+        let heads = heads.into_iter().chain(self.returned.values().map(|item| item.accepted_at));
+        heads.map(|accepted_at| now.duration_since(accepted_at)).max().unwrap_or_default()
     }
 }
 
