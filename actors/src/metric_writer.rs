@@ -2,8 +2,8 @@
 //!
 //! Every row ends in exactly one count of the [`Tally`]: stored, refused (the store will never take this one), or
 //! dropped (no room in the mailbox, or the house ended while the store was away). A batch that the store cannot take is
-//! tried again until the house ends; meanwhile what waits is bounded by [`ROWS_WAITING_MAX`]. A batch in which the store refuses a row
-//! is halved until that row stands alone.
+//! tried again until the house ends; meanwhile what waits is bounded by [`ROWS_WAITING_MAX`]. A batch in which the store
+//! refuses a row is halved until that row stands alone.
 
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
