@@ -7,13 +7,14 @@ mod commands;
 mod memory;
 mod outages;
 mod refusals;
+mod rollups;
 mod rows;
 mod schema;
 mod subject;
 mod suite;
 mod tls;
 
-pub(crate) use cluster::{Cluster, Database};
+pub(crate) use cluster::{Cluster, Database, psql};
 
 /// Runs a test with actors in it, on the runtime of the application.
 pub(crate) fn run(test: impl Future<Output = ()>) {

@@ -56,7 +56,7 @@ fn nobody_there_wrong_password_unknown_database_and_too_many_connections_are_fou
 
 #[test]
 #[ignore = "needs a PostgreSQL: ./test storage"]
-fn a_statement_or_an_idle_transaction_that_takes_too_long_ends_and_says_so() {
+fn guide_38_a_statement_or_an_idle_transaction_that_takes_too_long_ends_and_says_so() {
     run(async {
         let database = Database::new().await;
         let second = std::time::Duration::from_secs(1);
