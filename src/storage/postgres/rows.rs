@@ -208,3 +208,20 @@ async fn upsert(connection: &mut PgConnection, rows: &[&TemplateRow]) -> sqlx::R
         .await
         .map(drop)
 }
+
+/// Held by whoever folds the rollups or counts them anew.
+const ROLLUP_LOCK: i64 = 730_636_067;
+
+/// Makes one row of the rows of an hour, unless somebody else is at it.
+pub(super) async fn fold(pool: &PgPool) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    let mine: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
+        .bind(ROLLUP_LOCK)
+        .fetch_one(&mut *transaction)
+        .await?;
+    if mine {
+        sqlx::query(include_str!("fold_events.sql")).execute(&mut *transaction).await?;
+        sqlx::query(include_str!("fold_phases.sql")).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
