@@ -180,7 +180,8 @@ async fn add_event_hours(connection: &mut SqliteConnection, hours: &BTreeMap<Eve
             .push_bind(rollup::object(&row.latencies))
             .push_bind(rollup::object(&row.waits));
     });
-    insert.build().persistent(false).execute(connection).await.map(drop)
+    // Of few lengths: as many rows as there are kinds at work.
+    insert.build().execute(connection).await.map(drop)
 }
 
 async fn add_phase_hours(connection: &mut SqliteConnection, hours: &BTreeMap<PhaseKey, PhaseHour>) -> sqlx::Result<()> {
@@ -205,7 +206,8 @@ async fn add_phase_hours(connection: &mut SqliteConnection, hours: &BTreeMap<Pha
             .push_bind(row.duration_ms)
             .push_bind(rollup::object(&row.durations));
     });
-    insert.build().persistent(false).execute(connection).await.map(drop)
+    // Of few lengths: as many rows as there are kinds at work.
+    insert.build().execute(connection).await.map(drop)
 }
 
 /// Makes one row of the rows of an hour: whoever reads them adds them up.
