@@ -16,6 +16,12 @@ pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the operating system gives no threads")
 }
 
+/// The one TLS library of the process, before anything could choose another.
+pub fn choose_tls() {
+    // A second call (tests) finds the first one's choice, which is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// The log goes to standard error: one line an event, or one JSON object. Of the database library only warnings: it tells
 /// every statement.
 pub fn init_log(level: LevelFilter, json: bool) {

@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 use crate::app::{colour, say};
 use crate::clock::SystemClock;
 use crate::packs::Packs;
-use crate::storage::{self, Access, SqliteStore, StoredTemplate};
+use crate::storage::{Access, Store, StoredTemplate, Target};
 use crate::summary::{Format, count, size};
 use crate::{diagnostics, intake};
 
@@ -83,7 +83,7 @@ enum Command {
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub async fn run(args: CacheArgs, database: &str, config: Config) -> anyhow::Result<ExitCode> {
+pub async fn run(args: CacheArgs, database: &Target, config: Config) -> anyhow::Result<ExitCode> {
     let done = match &args.command {
         Command::Stats { per_template } => stats(database, *per_template, &config, args.format).await,
         Command::Warm { packs } => Ok(warm(packs, config, args.format).await),
@@ -105,7 +105,7 @@ fn json(report: &impl Serialize) -> String {
     serde_json::to_string_pretty(report).unwrap_or_default() + "\n"
 }
 
-async fn stored(store: Option<&SqliteStore>) -> Result<Vec<StoredTemplate>, String> {
+async fn stored(store: Option<&Store>) -> Result<Vec<StoredTemplate>, String> {
     match store {
         Some(store) => store.templates().await,
         None => Ok(Vec::new()),
@@ -113,7 +113,7 @@ async fn stored(store: Option<&SqliteStore>) -> Result<Vec<StoredTemplate>, Stri
 }
 
 /// A store that is closed leaves one file behind, not three.
-async fn close(store: Option<SqliteStore>) {
+async fn close(store: Option<Store>) {
     if let Some(store) = store {
         store.close().await;
     }
@@ -161,8 +161,8 @@ struct TemplateLine {
     changed: Option<SystemTime>,
 }
 
-async fn stats(url: &str, per_template: bool, config: &Config, format: Format) -> Result<(String, u8), String> {
-    let store = storage::open_existing(url, Access::Read).await?;
+async fn stats(database: &Target, per_template: bool, config: &Config, format: Format) -> Result<(String, u8), String> {
+    let store = Store::open_existing(database, Access::Read).await?;
     let stored = stored(store.as_ref()).await;
     close(store).await;
     let stored = stored?;
@@ -268,9 +268,9 @@ struct Invalidated {
     figures_dropped: u64,
 }
 
-async fn invalidate(url: &str, name: Option<&str>, format: Format) -> Result<(String, u8), String> {
+async fn invalidate(database: &Target, name: Option<&str>, format: Format) -> Result<(String, u8), String> {
     let name = name.filter(|name| *name != ALL);
-    let store = storage::open_existing(url, Access::Write).await?;
+    let store = Store::open_existing(database, Access::Write).await?;
     let stored = stored(store.as_ref()).await?;
     let embedded: Vec<String> = Packs::embedded_templates().collect();
     let known: Vec<&str> =

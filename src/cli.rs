@@ -10,9 +10,11 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::app;
 use crate::cache::{self, CacheArgs};
 use crate::config::{self, Flag, Loaded, Settings, Sources, Variables};
+use crate::db::{self, DbArgs};
 use crate::generate::{self, EXIT_INTERRUPTED};
 use crate::packages::inspect::Question;
 use crate::report;
+use crate::storage::Target;
 use crate::summary::{Format, Status};
 
 /// Every contract gave a package.
@@ -51,6 +53,8 @@ enum Command {
     Generate(GenerateArgs),
     /// Show, check and clear the template cache.
     Cache(CacheCommand),
+    /// Create, update and look at the database.
+    Db(DbCommand),
     /// Check and show the configuration.
     #[command(subcommand, after_help = CONFIG_EXIT_CODES)]
     Config(ConfigCommand),
@@ -108,6 +112,14 @@ struct CacheCommand {
     config: ConfigArgs,
 }
 
+#[derive(Args)]
+struct DbCommand {
+    #[command(flatten)]
+    args: DbArgs,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Tell every fault of the configuration at once; exit 1 where there is one.
@@ -147,6 +159,7 @@ impl Cli {
         match self.command {
             Command::Generate(args) => Ok(ExitCode::from(args.run())),
             Command::Cache(command) => command.run(),
+            Command::Db(command) => command.run(),
             Command::Config(command) => Ok(ExitCode::from(command.run()?)),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "omninode", &mut std::io::stdout());
@@ -217,7 +230,7 @@ impl GenerateArgs {
             force: self.force,
             template_cache: template_cache(settings),
             monitoring: settings.monitoring.enabled,
-            database: settings.database.url.0.reveal().to_owned(),
+            database: database(settings),
             format: self.format,
             fault: None,
         }
@@ -229,9 +242,29 @@ impl CacheCommand {
         let Some(settings) = self.config.settle([("--database", "database.url", &self.args.database)]) else {
             return Ok(ExitCode::from(EXIT_USAGE));
         };
-        let database = settings.database.url.0.reveal();
         let runner = actix_rt::System::with_tokio_rt(app::runtime);
-        runner.block_on(cache::run(self.args, database, template_cache(&settings)))
+        runner.block_on(cache::run(self.args, &database(&settings), template_cache(&settings)))
+    }
+}
+
+impl DbCommand {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let Some(settings) = self.config.settle([("--database", "database.url", &self.args.database)]) else {
+            return Ok(ExitCode::from(EXIT_USAGE));
+        };
+        Ok(app::runtime().block_on(db::run(self.args, &database(&settings)))?)
+    }
+}
+
+/// The database for a command: none of them needs a connection that nobody uses.
+fn database(settings: &Settings) -> Target {
+    let wanted = &settings.database;
+    Target {
+        url: wanted.url.0.clone(),
+        pool_size: 0,
+        pool_max: u32::try_from(wanted.pool_max).unwrap_or(u32::MAX),
+        command_timeout: wanted.command_timeout,
+        ssl_mode: wanted.ssl_mode.map(|mode| mode.as_str().to_owned()),
     }
 }
 

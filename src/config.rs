@@ -33,7 +33,7 @@ use document::Document;
 use reader::Reader;
 
 pub use address::{DatabaseUrl, WebhookUrl};
-pub use kind::{Environment, Level, LogFormat, Workers};
+pub use kind::{Environment, Level, LogFormat, SslMode, Workers};
 pub use origin::{Fault, Flag, Origin, Shown};
 pub use settings::{Database, Logging, Monitoring, ParallelGeneration, Rotation, Settings, TemplateCache};
 pub use variables::Variables;

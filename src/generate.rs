@@ -25,7 +25,7 @@ use crate::packages::inspect::{Inspection, Question};
 use crate::packs::Packs;
 use crate::progress::Progress;
 use crate::report::{Format, Report};
-use crate::storage;
+use crate::storage::{Store, Target, Unavailable};
 use crate::summary::{Collector, Run, Status, Summary};
 
 /// The exit code of an interrupted run, as a shell reports an interrupt.
@@ -49,7 +49,7 @@ pub struct Options {
     pub template_cache: template_cache::Config,
     /// False: no database is opened, no metric row is made.
     pub monitoring: bool,
-    pub database: String,
+    pub database: Target,
     pub format: Format,
     /// Injected before each attempt, in tests.
     pub fault: Option<Fault>,
@@ -207,16 +207,16 @@ async fn wiring(
     // A run that only looks leaves nothing behind.
     config.monitoring = options.monitoring && options.question.is_none();
     let metrics: Arc<dyn MetricStore> = if config.monitoring {
-        match storage::open(&options.database).await {
-            Ok(store) => store,
+        match Store::open(&options.database).await {
+            Ok(store) => Arc::new(store),
             Err(fault) => {
                 // A database fault never fails a generation.
                 say(&format!("warning: {fault}; measurements of this run are not stored"));
-                Arc::new(storage::Unavailable(fault))
+                Arc::new(Unavailable(fault))
             }
         }
     } else {
-        Arc::new(storage::Unavailable("monitoring is off".to_owned()))
+        Arc::new(Unavailable("monitoring is off".to_owned()))
     };
     let ports = Ports {
         templates: packs,

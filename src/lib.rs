@@ -2,7 +2,7 @@
 //!
 //! Floors, imports point down only:
 //! ```text
-//! cli -> generate, cache                              commands
+//! cli -> generate, cache, db                          commands
 //! summary   report   progress   diagnostics   intake   ledger   what `generate` is made of
 //! config                                               settings, from flags, environment, `.env` and file
 //! packages   packs   storage   clock   observer        ports of the actors, implemented
@@ -14,6 +14,7 @@ pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod db;
 pub mod diagnostics;
 pub mod generate;
 pub mod intake;

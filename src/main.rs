@@ -4,6 +4,7 @@ use clap::Parser as _;
 use omninode::{app, cli};
 
 fn main() -> ExitCode {
+    app::choose_tls();
     let cli = cli::Cli::parse();
     app::log_panics();
     match cli.run() {

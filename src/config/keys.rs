@@ -3,7 +3,7 @@
 use codegen::nearest;
 
 /// Key and variable (empty where only the file and flags give it), in the order in which settings are shown.
-pub(super) const KEYS: [(&str, &str); 28] = [
+pub(super) const KEYS: [(&str, &str); 30] = [
     ("environment", ""),
     ("database.url", "DATABASE_URL"),
     ("database.host", ""),
@@ -15,6 +15,8 @@ pub(super) const KEYS: [(&str, &str); 28] = [
     ("database.password", ""),
     ("database.pool_size", ""),
     ("database.pool_max", ""),
+    ("database.command_timeout_seconds", ""),
+    ("database.ssl_mode", ""),
     ("template_cache.enabled", ""),
     ("template_cache.max_templates", ""),
     ("template_cache.max_size_mb", ""),

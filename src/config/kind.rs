@@ -187,6 +187,19 @@ pub enum LogFormat {
 
 words!(LogFormat, "text or json", "text" => Text, "json" => Json);
 
+/// Whether the connection to a PostgreSQL server is encrypted, and whom the server must prove to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SslMode {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+words!(SslMode, "disable, prefer, require, verify-ca or verify-full",
+    "disable" => Disable, "prefer" => Prefer, "require" => Require, "verify-ca" => VerifyCa, "verify-full" => VerifyFull);
+
 /// How many generator workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workers {

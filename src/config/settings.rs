@@ -6,7 +6,7 @@ use crate::secret::{Secret, mask_url};
 
 use super::address::{DatabaseUrl, Host, WebhookUrl};
 use super::keys::variable_of;
-use super::kind::{Environment, Kind as _, Level, LogFormat, VariableName, Whole, Workers};
+use super::kind::{Environment, Kind as _, Level, LogFormat, SslMode, VariableName, Whole, Workers};
 use super::origin::{Fault, Origin, Picked};
 use super::reader::{REMOVE, Reader};
 use super::variables::{url_word, without_references};
@@ -27,9 +27,13 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Database {
     pub url: DatabaseUrl,
-    /// Reserved for PostgreSQL: connections kept open, and connections at most.
+    /// Of PostgreSQL: connections that a service keeps open, and connections at most.
     pub pool_size: u64,
     pub pool_max: u64,
+    /// Of PostgreSQL: what takes longer is ended.
+    pub command_timeout: Duration,
+    /// Of PostgreSQL, where the URL names none.
+    pub ssl_mode: Option<SslMode>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -131,8 +135,17 @@ fn database(reader: &mut Reader<'_>, monitored: bool, cores: usize) -> Database 
     };
     let url = given.unwrap_or(Picked { value: default, origin });
     reader.show(URL, monitored, url.value.show(), url.origin);
-    let (pool_size, pool_max) = pool(reader, monitored && url.value.is_postgres(), cores);
-    Database { url: url.value, pool_size, pool_max }
+    let on_server = monitored && url.value.is_postgres();
+    let (pool_size, pool_max) = pool(reader, on_server, cores);
+    let timeout = reader.pick("database.command_timeout_seconds", on_server, Whole::<1, 86_400>(60));
+    let ssl_mode = reader.pick_if::<SslMode>("database.ssl_mode", on_server, "");
+    Database {
+        url: url.value,
+        pool_size,
+        pool_max,
+        command_timeout: Duration::from_secs(timeout.value.0),
+        ssl_mode: ssl_mode.map(|mode| mode.value),
+    }
 }
 
 /// Connections kept open, and connections at most. Where only one is given, the other goes along with it.

@@ -1,26 +1,22 @@
 //! Embedded SQLite: one file, created and migrated when it is opened.
 
+mod rows;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use actors::metric::{EventRow, PhaseRow, Row, TemplateRow, milliseconds};
+use actors::metric::Row;
 use actors::ports::{MetricStore, StoreError};
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::runtime::Handle;
 
-use super::templates;
+use super::migrations::{Applied, SQLITE};
+use super::rollup::Unfolded;
 
-/// In order. Each file is guarded by its own version row.
-const MIGRATIONS: &[(i64, &str)] = &[
-    (6, include_str!("../../migrations/sqlite/0006_phase7_schema_enhancements.sql")),
-    (7, include_str!("../../migrations/sqlite/0007_template_cache_reports.sql")),
-];
-
-/// Rows of one statement. A prepared statement takes memory for each of its values, and more rows gain nothing.
-pub(super) const STATEMENT_ROWS_MAX: usize = 100;
+pub(super) use rows::STATEMENT_ROWS_MAX;
 
 /// How long a statement waits for another process's lock; the metric writer tries again.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,6 +25,7 @@ pub struct SqliteStore {
     pool: SqlitePool,
     /// The application's runtime: the pool's timers belong to it, not to the thread of an actor.
     runtime: Handle,
+    unfolded: Unfolded,
 }
 
 impl SqliteStore {
@@ -37,6 +34,20 @@ impl SqliteStore {
     /// # Errors
     /// In words for the user: what went wrong with which file, and what to do.
     pub async fn open(url: &str) -> Result<Self, String> {
+        Self::open_migrated(url).await.map(|(store, _)| store)
+    }
+
+    /// Brings the schema of a file up to date, and creates the file; the files that were applied.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn migrate_file(url: &str) -> Result<Vec<String>, String> {
+        let (store, done) = Self::open_migrated(url).await?;
+        store.close().await;
+        Ok(done)
+    }
+
+    async fn open_migrated(url: &str) -> Result<(Self, Vec<String>), String> {
         let (options, file) = options(url)?;
         if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
@@ -61,12 +72,13 @@ impl SqliteStore {
         }
     }
 
-    async fn opened(options: SqliteConnectOptions) -> sqlx::Result<Self> {
+    async fn opened(options: SqliteConnectOptions) -> sqlx::Result<(Self, Vec<String>)> {
         // One writer: SQLite has one anyway, and waiting in the pool is cheaper than waiting for its lock.
         let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT * 2);
-        let store = Self { pool: pool.connect_with(options).await?, runtime: Handle::current() };
-        store.migrate().await?;
-        Ok(store)
+        let store =
+            Self { pool: pool.connect_with(options).await?, runtime: Handle::current(), unfolded: Unfolded::default() };
+        let done = store.migrate().await?;
+        Ok((store, done))
     }
 
     /// Opens a file that is there to read it: nothing is migrated, nothing is locked, and it need not be writable.
@@ -83,7 +95,7 @@ impl SqliteStore {
             opened => opened,
         };
         let pool = opened.map_err(|error| explain(&file, &error))?;
-        Ok(Self { pool, runtime: Handle::current() })
+        Ok(Self { pool, runtime: Handle::current(), unfolded: Unfolded::default() })
     }
 
     /// Whether the file is there.
@@ -94,19 +106,20 @@ impl SqliteStore {
         options(url).map(|(_, file)| file.exists())
     }
 
-    async fn migrate(&self) -> sqlx::Result<()> {
+    async fn migrate(&self) -> sqlx::Result<Vec<String>> {
         let mut connection = self.pool.acquire().await?;
-        let applied = applied(&mut connection).await?;
-        if MIGRATIONS.iter().all(|(version, _)| applied.contains(version)) {
-            return Ok(());
+        if SQLITE.pending(&applied(&mut connection).await?).is_empty() {
+            return Ok(Vec::new());
         }
         // Once more under the write lock, so that of two first runs one finds the work of the other.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let applied = self::applied(&mut transaction).await?;
-        for (_, file) in MIGRATIONS.iter().filter(|(version, _)| !applied.contains(version)) {
-            sqlx::raw_sql(*file).execute(&mut *transaction).await?;
+        let applied = applied(&mut transaction).await?;
+        let mut done = Vec::new();
+        for file in SQLITE.pending(&applied) {
+            sqlx::raw_sql(file.sql).execute(&mut *transaction).await?;
+            done.push(file.name.to_owned());
         }
-        transaction.commit().await
+        transaction.commit().await.map(|()| done)
     }
 
     /// For tests and checks that read what was written.
@@ -121,13 +134,24 @@ async fn opened_to_read(options: SqliteConnectOptions) -> sqlx::Result<SqlitePoo
     sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&pool).await.map(|_| pool)
 }
 
-/// Versions of the migrations that the file has.
-async fn applied(connection: &mut SqliteConnection) -> sqlx::Result<Vec<i64>> {
-    let known = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'");
-    match known.fetch_one(&mut *connection).await? {
-        0 => Ok(Vec::new()),
-        _ => sqlx::query_scalar("SELECT version FROM schema_migrations").fetch_all(connection).await,
+/// What the file says of its schema.
+pub(super) async fn applied(connection: &mut SqliteConnection) -> sqlx::Result<Applied> {
+    let names: Vec<(String, String)> =
+        sqlx::query_as("SELECT type, name FROM sqlite_schema WHERE type = 'view' OR name = 'schema_migrations'")
+            .fetch_all(&mut *connection)
+            .await?;
+    let is_view = |view: &str| names.iter().any(|(kind, name)| kind == "view" && name == view);
+    let mut applied =
+        Applied { views: SQLITE.views().into_iter().filter(|view| is_view(view)).count(), ..Applied::default() };
+    if names.iter().any(|(kind, _)| kind == "table") {
+        let versions = sqlx::query_scalar("SELECT version FROM schema_migrations ORDER BY version");
+        applied.versions = versions.fetch_all(&mut *connection).await?;
     }
+    if is_view("schema_views") {
+        applied.revision =
+            sqlx::query_scalar("SELECT max(revision) FROM schema_views").fetch_one(&mut *connection).await?;
+    }
+    Ok(applied)
 }
 
 fn options(url: &str) -> Result<(SqliteConnectOptions, PathBuf), String> {
@@ -161,20 +185,41 @@ fn explain(file: &Path, error: &sqlx::Error) -> String {
 #[async_trait]
 impl MetricStore for SqliteStore {
     async fn close(&self) {
-        let pool = self.pool.clone();
-        // The last connection to close folds the write-ahead log into the file.
-        let _ = self.runtime.spawn(async move { pool.close().await }).await;
+        let (pool, unfolded) = (self.pool.clone(), self.unfolded.take());
+        let closing = async move {
+            if unfolded {
+                fold(&pool).await;
+            }
+            // The last connection to close folds the write-ahead log into the file.
+            pool.close().await;
+        };
+        let _ = self.runtime.spawn(closing).await;
     }
 
     async fn write(&self, rows: &[Row]) -> Result<(), StoreError> {
         let (pool, rows) = (self.pool.clone(), rows.to_vec());
-        let written = self.runtime.spawn(async move { write_all(&pool, &rows).await }).await;
+        let due = self.unfolded.is_due_with(rows.len());
+        let write = async move {
+            rows::write_all(&pool, &rows).await?;
+            if due {
+                fold(&pool).await;
+            }
+            Ok(())
+        };
+        let written: Result<sqlx::Result<()>, _> = self.runtime.spawn(write).await;
         match written {
             Ok(result) => result.map_err(|error| fault(&error)),
             // The writer tells a panic from a store that is down.
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(error) => Err(StoreError::Down(format!("the write was cut off: {error}"))),
         }
+    }
+}
+
+/// Makes the rollups small again; it may as well be done another time.
+async fn fold(pool: &SqlitePool) {
+    if let Err(error) = rows::fold(pool).await {
+        tracing::debug!(%error, "the rollups were not folded");
     }
 }
 
@@ -193,94 +238,14 @@ fn fault(error: &sqlx::Error) -> StoreError {
     if of_rows { StoreError::Refused(error.to_string()) } else { StoreError::Down(error.to_string()) }
 }
 
-/// One transaction: all rows or none.
-async fn write_all(pool: &SqlitePool, rows: &[Row]) -> sqlx::Result<()> {
-    let mut connection = pool.acquire().await?;
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let (mut phases, mut events, mut reports) = (Vec::new(), Vec::new(), Vec::<&TemplateRow>::new());
-    for row in rows {
-        match row {
-            Row::Phase(row) => phases.push(row),
-            Row::Event(row) => events.push(row),
-            Row::Template(row) => reports.push(row),
-        }
-    }
-    for chunk in phases.chunks(STATEMENT_ROWS_MAX) {
-        insert_phases(&mut transaction, chunk).await?;
-    }
-    for chunk in events.chunks(STATEMENT_ROWS_MAX) {
-        insert_events(&mut transaction, chunk).await?;
-    }
-    templates::add(&mut transaction, &reports).await?;
-    transaction.commit().await
-}
-
-async fn insert_phases(connection: &mut SqliteConnection, rows: &[&PhaseRow]) -> sqlx::Result<()> {
-    let mut insert = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO generation_performance_metrics (id, session_id, node_type, phase, duration_ms, cache_hit, \
-         parallel_execution, worker_count, metadata, created_at) ",
-    );
-    insert.push_values(rows, |mut values, row| {
-        values
-            .push_bind(row.id.to_string())
-            .push_bind(row.session_id.to_string())
-            .push_bind(row.node_type)
-            .push_bind(row.phase.as_str())
-            .push_bind(milliseconds(row.duration))
-            .push_bind(row.cache_hit)
-            .push_bind(row.worker_count > 1)
-            .push_bind(row.worker_count)
-            .push_bind(serde_json::json!({ "package": row.package }).to_string())
-            .push("strftime('%Y-%m-%d %H:%M:%f', ")
-            .push_bind_unseparated(unix_seconds(row.created_at))
-            .push_unseparated(", 'unixepoch')");
-    });
-    finish(insert, rows.len(), connection).await
-}
-
-async fn insert_events(connection: &mut SqliteConnection, rows: &[&EventRow]) -> sqlx::Result<()> {
-    let mut insert = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO event_processing_metrics (id, event_id, attempt, event_type, event_source, processing_duration_ms, \
-         queue_wait_time_ms, success, error_type, error_message, retry_count, created_at) ",
-    );
-    insert.push_values(rows, |mut values, row| {
-        let (error_type, error_message) = row.error.clone().unzip();
-        values
-            .push_bind(row.id.to_string())
-            .push_bind(row.event_id.to_string())
-            .push_bind(row.attempt)
-            .push_bind(row.event_type)
-            .push_bind(row.event_source)
-            .push_bind(milliseconds(row.processing))
-            .push_bind(milliseconds(row.queue_wait))
-            .push_bind(row.error.is_none())
-            .push_bind(error_type)
-            .push_bind(error_message)
-            .push_bind(row.attempt.saturating_sub(1))
-            .push("strftime('%Y-%m-%d %H:%M:%f', ")
-            .push_bind_unseparated(unix_seconds(row.created_at))
-            .push_unseparated(", 'unixepoch')");
-    });
-    finish(insert, rows.len(), connection).await
-}
-
-/// Only the full statement, whose text is always the same, stays prepared: each other length would be one more.
-async fn finish(mut insert: QueryBuilder<Sqlite>, rows: usize, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    let keep = rows == STATEMENT_ROWS_MAX;
-    let insert = insert.push(" ON CONFLICT (id) DO NOTHING").build().persistent(keep);
-    insert.execute(connection).await.map(drop)
-}
-
-pub(super) fn unix_seconds(at: SystemTime) -> f64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use actors::metric::Phase;
+    use std::time::SystemTime;
+
+    use actors::metric::{EventRow, Phase, PhaseRow};
     use uuid::Uuid;
 
     fn event(id: u128, error: Option<(&str, &str)>) -> Row {

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use actors::metric::{TemplateRow, milliseconds};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::postgres::PgPool;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+use uuid::Uuid;
 
-use super::sqlite::{STATEMENT_ROWS_MAX, SqliteStore, unix_seconds};
+use super::sqlite::STATEMENT_ROWS_MAX;
+use super::{storable, unix_seconds};
 
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
@@ -34,17 +37,11 @@ pub(super) async fn add(connection: &mut SqliteConnection, reports: &[&TemplateR
     if reports.is_empty() {
         return Ok(());
     }
-    let mut applied = BTreeSet::new();
+    let mut claimed = Vec::new();
     for chunk in reports.chunks(STATEMENT_ROWS_MAX) {
-        applied.extend(claim(connection, chunk).await?);
+        claimed.extend(claim(connection, chunk).await?);
     }
-    // One row for each template: PostgreSQL refuses a statement that would change a row twice.
-    let mut sums: BTreeMap<&str, TemplateRow> = BTreeMap::new();
-    for report in reports.iter().filter(|report| applied.remove(&report.id.to_string())) {
-        let before = sums.remove(&*report.name);
-        sums.insert(&report.name, before.map_or_else(|| (*report).clone(), |before| sum(&before, report)));
-    }
-    let sums: Vec<TemplateRow> = sums.into_values().collect();
+    let sums = sums(reports, claimed.iter().filter_map(|id| Uuid::parse_str(id).ok()));
     for chunk in sums.chunks(STATEMENT_ROWS_MAX) {
         upsert(connection, chunk).await?;
     }
@@ -62,6 +59,18 @@ async fn claim(connection: &mut SqliteConnection, reports: &[&TemplateRow]) -> s
     });
     insert.push(" ON CONFLICT (id) DO NOTHING RETURNING id");
     insert.build_query_scalar().persistent(false).fetch_all(connection).await
+}
+
+/// The reports that are `claimed`, each once, as one row for each template in the order of their names: PostgreSQL refuses
+/// a statement that would change a row twice, and two writers that go through them in one order cannot block each other.
+pub(super) fn sums(reports: &[&TemplateRow], claimed: impl IntoIterator<Item = Uuid>) -> Vec<TemplateRow> {
+    let mut claimed: BTreeSet<Uuid> = claimed.into_iter().collect();
+    let mut sums: BTreeMap<&str, TemplateRow> = BTreeMap::new();
+    for report in reports.iter().filter(|report| claimed.remove(&report.id)) {
+        let before = sums.remove(&*report.name);
+        sums.insert(&report.name, before.map_or_else(|| (*report).clone(), |before| sum(&before, report)));
+    }
+    sums.into_values().collect()
 }
 
 /// Two reports of one template, the second being the newer one.
@@ -83,11 +92,11 @@ async fn upsert(connection: &mut SqliteConnection, rows: &[TemplateRow]) -> sqlx
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         values
             .push_bind(row.id.to_string())
-            .push_bind(row.name.to_string())
-            .push_bind(row.kind.clone())
-            .push_bind(row.name.to_string())
-            .push_bind(row.file.clone())
-            .push_bind(row.hash.clone())
+            .push_bind(storable(&row.name).into_owned())
+            .push_bind(storable(&row.kind).into_owned())
+            .push_bind(storable(&row.name).into_owned())
+            .push_bind(storable(&row.file).into_owned())
+            .push_bind(storable(&row.hash).into_owned())
             .push_bind(count(row.bytes))
             .push_bind(milliseconds(row.load_time))
             .push_bind(count(row.hits + row.misses))
@@ -111,43 +120,56 @@ async fn upsert(connection: &mut SqliteConnection, rows: &[TemplateRow]) -> sqlx
     insert.build().persistent(false).execute(connection).await.map(drop)
 }
 
-impl SqliteStore {
-    /// The figures of all templates, by name.
-    ///
-    /// # Errors
-    /// In words for the user.
-    pub async fn templates(&self) -> Result<Vec<StoredTemplate>, String> {
-        let table = "SELECT count(*) FROM sqlite_schema WHERE name = 'template_cache_metadata'";
-        let unreadable = |error: sqlx::Error| format!("the figures of the template cache cannot be read: {error}");
-        // A file that no run has made its own yet.
-        if sqlx::query_scalar::<_, i64>(table).fetch_one(self.pool()).await.map_err(unreadable)? == 0 {
-            return Ok(Vec::new());
-        }
-        sqlx::query_as(
-            "SELECT template_name, template_type, file_path, file_hash, coalesce(size_bytes, 0) AS size_bytes, \
-             coalesce(load_time_ms, 0.0) AS load_time_ms, access_count, cache_hits, cache_misses, last_accessed_at, \
-             (julianday('now') - julianday(updated_at)) * 86400.0 AS age_seconds \
-             FROM template_cache_metadata ORDER BY template_name",
-        )
-        .fetch_all(self.pool())
-        .await
-        .map_err(unreadable)
+/// The figures of all templates, by name; none in a file that no run has made its own yet.
+pub(super) async fn of_sqlite(pool: &SqlitePool) -> sqlx::Result<Vec<StoredTemplate>> {
+    let table = "SELECT count(*) FROM sqlite_schema WHERE name = 'template_cache_metadata'";
+    if sqlx::query_scalar::<_, i64>(table).fetch_one(pool).await? == 0 {
+        return Ok(Vec::new());
     }
+    sqlx::query_as(
+        "SELECT template_name, template_type, file_path, file_hash, coalesce(size_bytes, 0) AS size_bytes, \
+         coalesce(load_time_ms, 0.0) AS load_time_ms, access_count, cache_hits, cache_misses, last_accessed_at, \
+         (julianday('now') - julianday(updated_at)) * 86400.0 AS age_seconds \
+         FROM template_cache_metadata ORDER BY template_name",
+    )
+    .fetch_all(pool)
+    .await
+}
 
-    /// Drops the figures of a template, or of all; how many rows there were.
-    ///
-    /// # Errors
-    /// In words for the user.
-    pub async fn forget_templates(&self, name: Option<&str>) -> Result<u64, String> {
-        let forget = match name {
-            Some(name) => sqlx::query("DELETE FROM template_cache_metadata WHERE template_name = ?").bind(name),
-            None => sqlx::query("DELETE FROM template_cache_metadata"),
-        };
-        let forgotten = forget.execute(self.pool()).await;
-        let forgotten =
-            forgotten.map_err(|error| format!("the figures of the template cache cannot be changed: {error}"))?;
-        Ok(forgotten.rows_affected())
+/// As [`of_sqlite`].
+pub(super) async fn of_postgres(pool: &PgPool) -> sqlx::Result<Vec<StoredTemplate>> {
+    let table = "SELECT to_regclass('template_cache_metadata') IS NOT NULL";
+    if !sqlx::query_scalar::<_, bool>(table).fetch_one(pool).await? {
+        return Ok(Vec::new());
     }
+    sqlx::query_as(
+        "SELECT template_name, template_type, file_path, file_hash, coalesce(size_bytes, 0)::int8 AS size_bytes, \
+         coalesce(load_time_ms, 0)::float8 AS load_time_ms, coalesce(access_count, 0)::int8 AS access_count, \
+         coalesce(cache_hits, 0)::int8 AS cache_hits, coalesce(cache_misses, 0)::int8 AS cache_misses, \
+         to_char(last_accessed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') AS last_accessed_at, \
+         coalesce(extract(epoch FROM clock_timestamp() - updated_at), 0)::float8 AS age_seconds \
+         FROM template_cache_metadata ORDER BY template_name COLLATE \"C\"",
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Drops the figures of a template, or of all; how many rows there were.
+pub(super) async fn forget_in_sqlite(pool: &SqlitePool, name: Option<&str>) -> sqlx::Result<u64> {
+    let forget = match name {
+        Some(name) => sqlx::query("DELETE FROM template_cache_metadata WHERE template_name = ?").bind(name),
+        None => sqlx::query("DELETE FROM template_cache_metadata"),
+    };
+    forget.execute(pool).await.map(|done| done.rows_affected())
+}
+
+/// As [`forget_in_sqlite`].
+pub(super) async fn forget_in_postgres(pool: &PgPool, name: Option<&str>) -> sqlx::Result<u64> {
+    let forget = match name {
+        Some(name) => sqlx::query("DELETE FROM template_cache_metadata WHERE template_name = $1").bind(name),
+        None => sqlx::query("DELETE FROM template_cache_metadata"),
+    };
+    forget.execute(pool).await.map(|done| done.rows_affected())
 }
 
 #[cfg(test)]
@@ -159,6 +181,7 @@ mod tests {
     use actors::ports::{MetricStore as _, StoreError};
     use uuid::Uuid;
 
+    use super::super::SqliteStore;
     use super::*;
 
     fn report(id: u128, hits: u64, accessed: Option<u64>) -> Row {
@@ -189,16 +212,16 @@ mod tests {
         // Nobody knew how their commits ended.
         one.write(&[report(1, 10, Some(100)), report(2, 5, None)]).await.unwrap();
         other.write(&[report(3, 7, Some(50)), report(4, 1, None)]).await.unwrap();
-        let stored = one.templates().await.unwrap();
+        let stored = of_sqlite(one.pool()).await.unwrap();
         let [row] = stored.as_slice() else { panic!("{stored:?}") };
         assert_eq!((row.cache_hits, row.cache_misses, row.access_count), (23, 4, 27));
         assert_eq!((row.load_time_ms, row.size_bytes), (1.5, 12_345));
         assert_eq!(row.file_hash, format!("{:064}", 4), "that of the newest report");
         assert_eq!(row.last_accessed_at.as_deref(), Some("1970-01-01 00:01:40.000"));
         assert!((-1.0..60.0).contains(&row.age_seconds));
-        assert_eq!(one.forget_templates(Some("onex/nosuch")).await, Ok(0));
-        assert_eq!(one.forget_templates(Some("onex/node.py.j2")).await, Ok(1));
-        assert_eq!(one.templates().await, Ok(Vec::new()));
+        assert_eq!(forget_in_sqlite(one.pool(), Some("onex/nosuch")).await.unwrap(), 0);
+        assert_eq!(forget_in_sqlite(one.pool(), Some("onex/node.py.j2")).await.unwrap(), 1);
+        assert_eq!(of_sqlite(one.pool()).await.unwrap(), []);
     }
 
     #[tokio::test]
@@ -211,7 +234,7 @@ mod tests {
         }
         // One report twice in one batch.
         store.write(&[report(1, 2, None), report(501, 1, None), report(501, 1, None)]).await.unwrap();
-        let row = store.templates().await.unwrap().remove(0);
+        let row = of_sqlite(store.pool()).await.unwrap().remove(0);
         assert_eq!((row.cache_hits, row.cache_misses), (1_001, 501));
         assert_eq!(row.last_accessed_at.as_deref(), Some("1970-01-01 00:08:20.000"));
         let key: String =

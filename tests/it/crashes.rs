@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use omninode::generate::{self, Options};
 use omninode::report::Format;
+use omninode::storage::Target;
 use omninode::summary::{Collector, Run, Status};
 
 use crate::support::{Bench, Ended, corpus, packages, tree};
@@ -55,7 +56,7 @@ fn run(
         force: false,
         template_cache: actors::template_cache::Config::default(),
         monitoring: true,
-        database: bench.database(),
+        database: Target::new(bench.database()),
         format: Format::Json,
         fault: Some(fault),
     };

@@ -10,5 +10,6 @@ mod guide;
 mod inspect;
 mod kills;
 mod metrics;
+mod storage;
 mod support;
 mod tidy;

@@ -47,7 +47,8 @@ const APPLICATION: &[(&str, &[&str])] = &[
         ],
     ),
     ("cache", &["app", "clock", "diagnostics", "intake", "packs", "storage", "summary"]),
-    ("cli", &["app", "cache", "config", "generate", "packages", "report", "summary"]),
+    ("db", &["app", "diagnostics", "storage", "summary"]),
+    ("cli", &["app", "cache", "config", "db", "generate", "packages", "report", "storage", "summary"]),
 ];
 
 /// And for `codegen`.

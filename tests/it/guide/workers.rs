@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use omninode::generate::{self, Options};
 use omninode::report::Format;
+use omninode::storage::Target;
 use omninode::summary::Status;
 
 use super::configuration::{Shown, bench_with, run};
@@ -40,7 +41,7 @@ fn guide_19_as_many_workers_as_asked_for_work_at_once_and_never_more() {
             force: false,
             template_cache: actors::template_cache::Config::default(),
             monitoring: false,
-            database: bench.database(),
+            database: Target::new(bench.database()),
             format: Format::Json,
             fault: Some(Arc::new(fault)),
         };

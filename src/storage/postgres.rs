@@ -1,0 +1,251 @@
+//! A PostgreSQL server: a pool of connections on the application's runtime.
+//!
+//! What the server says is sorted by what the writer does next: a row that it will never take is refused, everything else
+//! may pass. A wrong password or a missing database counts as away too, once rows wait: somebody may be at work on the
+//! server, and what waits is bounded.
+
+mod connect;
+mod rows;
+
+use std::time::Duration;
+
+use actors::metric::Row;
+use actors::ports::{MetricStore, StoreError};
+use async_trait::async_trait;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::runtime::Handle;
+
+use super::Target;
+use super::migrations::{Applied, File, POSTGRES};
+use super::rollup::Unfolded;
+
+use connect::Server;
+
+/// How long a write waits for a connection; shorter than the writer waits for a try.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long connections in use may take to end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Held in a session by whoever changes the schema.
+const MIGRATION_LOCK: i64 = 730_636_066;
+
+pub struct PostgresStore {
+    pool: PgPool,
+    runtime: Handle,
+    unfolded: Unfolded,
+}
+
+impl PostgresStore {
+    /// Connects, and brings the schema up to date where the user of the URL may do that.
+    ///
+    /// # Errors
+    /// In words for the user: what went wrong and what to do.
+    pub async fn open(target: &Target) -> Result<Self, String> {
+        let server = Server::of(target)?;
+        let mut connection = server.connect().await?;
+        let explained = |error: &sqlx::Error| server.explain(error);
+        let pending = pending(&mut connection).await.map_err(|error| explained(&error))?;
+        if !pending.is_empty() {
+            if may_migrate(&mut connection).await.map_err(|error| explained(&error))? {
+                migrate(&mut connection).await.map_err(|fault| fault.in_words(&server))?;
+            } else if pending.iter().any(|name| *name != POSTGRES.views.name) {
+                return Err(format!(
+                    "the database {} lacks {}, and this user may not change it; let its owner run `omninode db migrate`",
+                    target.shown(),
+                    pending.join(", ")
+                ));
+            } else {
+                // Rows are stored without them.
+                tracing::warn!("the database's views are not up to date; let its owner run `omninode db migrate`");
+            }
+        }
+        let _ = connection.close().await;
+        Ok(Self::pooled(target, server))
+    }
+
+    /// Connects to a database as it stands.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_as_it_is(target: &Target) -> Result<Self, String> {
+        let server = Server::of(target)?;
+        let _ = server.connect().await?.close().await;
+        Ok(Self::pooled(target, server))
+    }
+
+    /// Brings the schema up to date; the files that were applied.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn migrate_server(target: &Target) -> Result<Vec<String>, String> {
+        let server = Server::of(target)?;
+        let mut connection = server.connect().await?;
+        let done = migrate(&mut connection).await.map_err(|fault| fault.in_words(&server));
+        let _ = connection.close().await;
+        done
+    }
+
+    fn pooled(target: &Target, server: Server) -> Self {
+        if let Some(warning) = server.warning {
+            tracing::warn!("{warning}");
+        }
+        let pool = PgPoolOptions::new()
+            .min_connections(target.pool_size)
+            .max_connections(target.pool_max)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(server.options);
+        let runtime = Handle::current();
+        // The pool itself opens what it keeps only when it has closed something.
+        for _ in 0..target.pool_size {
+            let pool = pool.clone();
+            runtime.spawn(async move { drop(pool.acquire().await) });
+        }
+        Self { pool, runtime, unfolded: Unfolded::default() }
+    }
+
+    /// For tests and checks that read what was written.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+#[async_trait]
+impl MetricStore for PostgresStore {
+    async fn close(&self) {
+        let (pool, unfolded) = (self.pool.clone(), self.unfolded.take());
+        let closing = async move {
+            if unfolded {
+                fold(&pool).await;
+            }
+            pool.close().await;
+        };
+        let _ = self.runtime.spawn(tokio::time::timeout(CLOSE_TIMEOUT, closing)).await;
+    }
+
+    async fn write(&self, rows: &[Row]) -> Result<(), StoreError> {
+        let (pool, rows) = (self.pool.clone(), rows.to_vec());
+        let due = self.unfolded.is_due_with(rows.len());
+        let write = async move {
+            rows::write_all(&pool, &rows).await?;
+            if due {
+                fold(&pool).await;
+            }
+            Ok(())
+        };
+        let written: Result<sqlx::Result<()>, _> = self.runtime.spawn(write).await;
+        match written {
+            Ok(result) => result.map_err(|error| fault(&error)),
+            // The writer tells a panic from a store that is down.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => Err(StoreError::Down(format!("the write was cut off: {error}"))),
+        }
+    }
+}
+
+/// Makes the rollups small again. Whoever reads them adds them up, so that it may as well be done another time.
+async fn fold(pool: &PgPool) {
+    if let Err(error) = rows::fold(pool).await {
+        tracing::debug!(%error, "the rollups were not folded");
+    }
+}
+
+/// Whether the rows are at fault or the database is away.
+fn fault(error: &sqlx::Error) -> StoreError {
+    /// Classes of SQLSTATE for what another try cannot change: a value that its type does not take, a constraint, a row
+    /// too big. A statement that does not fit the schema (42) is no row's fault: somebody is at work on the database.
+    const OF_ROWS: [&str; 3] = ["22", "23", "54"];
+    let code = error.as_database_error().and_then(|error| error.code());
+    let of_rows = match (error, code) {
+        (_, Some(code)) => OF_ROWS.iter().any(|class| code.starts_with(class)),
+        (sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_), _) => true,
+        _ => false,
+    };
+    let told = match error {
+        sqlx::Error::PoolTimedOut => {
+            format!("no connection within {} s: the server is away, or all are in use", ACQUIRE_TIMEOUT.as_secs())
+        }
+        error => error.to_string(),
+    };
+    if of_rows { StoreError::Refused(told) } else { StoreError::Down(told) }
+}
+
+/// What the database says of its schema.
+pub(super) async fn applied(connection: &mut PgConnection) -> sqlx::Result<Applied> {
+    let known = "SELECT to_regclass('schema_migrations') IS NOT NULL, to_regclass('schema_views') IS NOT NULL";
+    let (numbered, views): (bool, bool) = sqlx::query_as(known).fetch_one(&mut *connection).await?;
+    let mut applied = Applied::default();
+    if numbered {
+        applied.versions = sqlx::query_scalar("SELECT version::bigint FROM schema_migrations ORDER BY version")
+            .fetch_all(&mut *connection)
+            .await?;
+    }
+    if views {
+        applied.revision =
+            sqlx::query_scalar("SELECT max(revision)::bigint FROM schema_views").fetch_one(&mut *connection).await?;
+    }
+    let there = "SELECT count(*) FROM unnest($1::text[]) name WHERE to_regclass(name) IS NOT NULL";
+    let there: i64 = sqlx::query_scalar(there).bind(POSTGRES.views()).fetch_one(connection).await?;
+    applied.views = usize::try_from(there).unwrap_or_default();
+    Ok(applied)
+}
+
+async fn pending(connection: &mut PgConnection) -> sqlx::Result<Vec<&'static str>> {
+    let applied = applied(connection).await?;
+    Ok(POSTGRES.pending(&applied).iter().map(|file| file.name).collect())
+}
+
+/// Whether the tables are its own; in a new database, whether it may make some.
+async fn may_migrate(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AND coalesce((SELECT \
+         pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('schema_migrations')), true)",
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Where a migration broke off.
+struct Broken {
+    file: Option<&'static str>,
+    error: sqlx::Error,
+}
+
+impl Broken {
+    fn in_words(&self, server: &Server) -> String {
+        let told = server.explain(&self.error);
+        let detail = self.error.as_database_error().and_then(|error| error.code());
+        let help = match detail.as_deref() {
+            Some("55P03") => "; another session holds it: try again",
+            Some("42501") => "; the owner of the tables must do it, or somebody with CREATE on the schema",
+            _ => "",
+        };
+        match self.file {
+            Some(file) => format!("{file} could not be applied: {told}{help}"),
+            None => told + help,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Broken {
+    fn from(error: sqlx::Error) -> Self {
+        Self { file: None, error }
+    }
+}
+
+/// Applies what is pending, under a lock: of two at once one finds the work of the other. Each file is one transaction.
+async fn migrate(connection: &mut PgConnection) -> Result<Vec<String>, Broken> {
+    // A large table takes its time; whoever waits for a table that is in use holds up everybody behind him.
+    connection.execute("SET statement_timeout = 0; SET lock_timeout = '30s'").await?;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
+    let applied = applied(connection).await?;
+    let mut done = Vec::new();
+    for File { name, sql } in POSTGRES.pending(&applied) {
+        let ran = sqlx::raw_sql(*sql).execute(&mut *connection).await;
+        ran.map_err(|error| Broken { file: Some(name), error })?;
+        done.push((*name).to_owned());
+    }
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(MIGRATION_LOCK).execute(connection).await?;
+    Ok(done)
+}

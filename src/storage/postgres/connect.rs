@@ -1,0 +1,332 @@
+//! How a PostgreSQL server is reached: what the URL says, whether the connection is encrypted, and what is said where it
+//! cannot be had. No message holds a secret.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use url::Url;
+
+use super::super::Target;
+
+/// How connections name themselves to the server: `pg_stat_activity` shows it.
+const APPLICATION_NAME: &str = "omninode";
+
+/// How long a server may take to answer to a new connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The oldest server that has everything our SQL needs, in libpq's form.
+const OLDEST: u32 = 120_000;
+
+/// A server, and what a connection to it is made of.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) options: PgConnectOptions,
+    /// What a person should know, and nobody refuses.
+    pub(super) warning: Option<String>,
+}
+
+impl Server {
+    /// # Errors
+    /// The URL cannot be meant; in words for the user.
+    pub(super) fn of(target: &Target) -> Result<Self, String> {
+        let shown = target.shown();
+        let wrong = |what: &dyn std::fmt::Display| format!("`{shown}` is not a PostgreSQL URL: {what}");
+        let url = Url::parse(target.url.reveal()).map_err(|error| wrong(&error))?;
+        let (url, asked) = Asked::of(url);
+        // Its errors may repeat a word of the URL; only those of the mode and the port are left after the configuration.
+        let options = PgConnectOptions::from_str(url.as_str())
+            .map_err(|_| wrong(&"expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE"))?;
+        let options = match &target.ssl_mode {
+            Some(word) if !asked.mode => options.ssl_mode(word.parse().map_err(|_| wrong(&"unknown ssl_mode"))?),
+            _ => options,
+        };
+        // The environment (PGSSLMODE) names a mode too.
+        let environment = !matches!(PgConnectOptions::new_without_pgpass().get_ssl_mode(), PgSslMode::Prefer);
+        let named = asked.mode || target.ssl_mode.is_some() || environment;
+        if let Some(file) = asked.root_cert.as_ref().filter(|file| !file.is_file()) {
+            return Err(format!("sslrootcert: there is no file {}", file.display()));
+        }
+        let (options, warning) = encrypted(options, named, asked.root_cert.is_some());
+        let timeout = format!("{}ms", target.command_timeout.as_millis());
+        let options = match options.get_application_name() {
+            Some(_) => options,
+            None => options.application_name(APPLICATION_NAME),
+        };
+        let options =
+            options.options([("statement_timeout", &timeout), ("idle_in_transaction_session_timeout", &timeout)]);
+        Ok(Self { options, warning })
+    }
+
+    /// # Errors
+    /// Nobody answers, or not as we need it; in words for the user.
+    pub(super) async fn connect(&self) -> Result<PgConnection, String> {
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options)).await;
+        let connection = match connecting {
+            Ok(connected) => connected.map_err(|error| self.explain(&error))?,
+            Err(_) => {
+                let seconds = CONNECT_TIMEOUT.as_secs();
+                return Err(format!(
+                    "no answer from the PostgreSQL server at {} within {seconds} s; check host, port and the network",
+                    self.place()
+                ));
+            }
+        };
+        supported(connection.server_version_num()).map(|()| connection)
+    }
+
+    /// HOST:PORT, or the socket.
+    fn place(&self) -> String {
+        let (options, port) = (&self.options, self.options.get_port());
+        match options.get_socket() {
+            Some(folder) => format!("{}/.s.PGSQL.{port}", folder.display()),
+            None if options.get_host().starts_with('/') => format!("{}/.s.PGSQL.{port}", options.get_host()),
+            None => format!("{}:{port}", options.get_host()),
+        }
+    }
+
+    fn host(&self) -> String {
+        let socket = self.options.get_socket().map(|folder| folder.display().to_string());
+        socket.unwrap_or_else(|| self.options.get_host().to_owned())
+    }
+
+    /// What a failure to connect, or of a first statement, means to a user.
+    pub(super) fn explain(&self, error: &sqlx::Error) -> String {
+        let (place, user) = (self.place(), self.options.get_username());
+        let host = self.host();
+        let database = self.options.get_database().unwrap_or(user);
+        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+        match (error, code.as_ref()) {
+            (_, "28P01") => format!(
+                "the PostgreSQL server at {place} refuses the password of `{user}`; check POSTGRES_PASSWORD, or the \
+                 password in DATABASE_URL (`/ + @ :` in it must be encoded)"
+            ),
+            (_, "28000") => format!(
+                "the PostgreSQL server at {place} lets `{user}` not in ({}); check the user's name, and the server's \
+                 pg_hba.conf",
+                message(error)
+            ),
+            (_, "3D000") => format!(
+                "there is no database `{database}` at {place}; create it: {}",
+                create_database(&host, self.options.get_port(), user, database)
+            ),
+            (_, "53300") => format!(
+                "the PostgreSQL server at {place} has too many connections ({}); end some (`SELECT * FROM \
+                 pg_stat_activity`), lower database.pool_max, or raise max_connections on the server",
+                message(error)
+            ),
+            (_, "57P03") => format!("the PostgreSQL server at {place} is starting or stopping; try again"),
+            (sqlx::Error::Tls(cause), _) if cause.to_string().contains("does not support TLS") => format!(
+                "the PostgreSQL server at {place} offers no TLS, and without it everybody on the way could read what is \
+                 sent; switch it on there (ssl = on), or say that you know: `sslmode=disable` in the URL, or \
+                 database.ssl_mode"
+            ),
+            (sqlx::Error::Tls(cause), _) => certificate(&place, cause),
+            (sqlx::Error::Io(cause), _) if cause.kind() == ErrorKind::InvalidData => certificate(&place, cause),
+            (sqlx::Error::Io(cause), _) => match cause.kind() {
+                ErrorKind::ConnectionRefused | ErrorKind::NotFound => {
+                    format!("no PostgreSQL server listens at {place}; start it, or check host and port")
+                }
+                _ => {
+                    format!("the PostgreSQL server at {place} cannot be reached: {cause}; check host, port and network")
+                }
+            },
+            _ => format!("PostgreSQL at {place}, database `{database}`: {error}"),
+        }
+    }
+}
+
+/// What the server says, without the library's words around it.
+fn message(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+fn certificate(place: &str, cause: &dyn std::fmt::Display) -> String {
+    format!(
+        "the certificate of the PostgreSQL server at {place} is not accepted: {cause}; name the certificate of who signed \
+         it (`sslrootcert=FILE` in the URL), and the host as the certificate does"
+    )
+}
+
+/// The command that creates a database, ready for a shell.
+fn create_database(host: &str, port: u16, user: &str, database: &str) -> String {
+    let shell = |word: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    };
+    let simple = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let starts = database.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    let quoted = format!("\"{}\"", database.replace('"', "\"\""));
+    let name = if starts && database.bytes().all(simple) { database.to_owned() } else { quoted };
+    let statement = format!("CREATE DATABASE {name};").replace('\'', r"'\''");
+    format!("psql -h {} -p {port} -U {} -d postgres -c '{statement}'", shell(host), shell(user))
+}
+
+/// What the query of a URL says of encryption.
+struct Asked {
+    mode: bool,
+    root_cert: Option<PathBuf>,
+}
+
+impl Asked {
+    /// The URL with only those words that the library knows: it would log others with their values, and they may be
+    /// secrets.
+    fn of(mut url: Url) -> (Url, Self) {
+        const KNOWN: [&str; 18] = [
+            "sslmode",
+            "ssl-mode",
+            "sslrootcert",
+            "ssl-root-cert",
+            "ssl-ca",
+            "sslcert",
+            "ssl-cert",
+            "sslkey",
+            "ssl-key",
+            "statement-cache-capacity",
+            "host",
+            "hostaddr",
+            "port",
+            "dbname",
+            "user",
+            "password",
+            "application_name",
+            "options",
+        ];
+        let known = |name: &str| KNOWN.contains(&name) || name.starts_with("options[");
+        let pairs: Vec<(String, String)> =
+            url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+        let find = |names: &[&str]| pairs.iter().rfind(|(name, _)| names.contains(&name.as_str()));
+        let asked = Self {
+            mode: find(&KNOWN[..2]).is_some(),
+            root_cert: find(&KNOWN[2..5]).map(|(_, value)| PathBuf::from(value)),
+        };
+        url.set_query(None);
+        if pairs.iter().any(|(name, _)| known(name)) {
+            url.query_pairs_mut().extend_pairs(pairs.iter().filter(|(name, _)| known(name)));
+        }
+        (url, asked)
+    }
+}
+
+/// A server on another machine is spoken to through TLS, unless somebody named another mode: that is obeyed, and warned of.
+fn encrypted(options: PgConnectOptions, named: bool, root_cert: bool) -> (PgConnectOptions, Option<String>) {
+    let host = options.get_host().trim_matches(['[', ']']).to_owned();
+    if options.get_socket().is_some() || host.starts_with('/') {
+        return (options.ssl_mode(PgSslMode::Disable), None);
+    }
+    let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    let warn = |how: &str| Some(format!("the connection to the database at {host} {how}: sslmode allows it"));
+    match options.get_ssl_mode() {
+        _ if !named && !here => (options.ssl_mode(PgSslMode::Require), None),
+        // As libpq does: who names an authority wants it asked.
+        PgSslMode::Require if root_cert => (options.ssl_mode(PgSslMode::VerifyCa), None),
+        PgSslMode::Disable | PgSslMode::Allow if !here => (options, warn("is not encrypted")),
+        PgSslMode::Prefer if !here => (options, warn("may be unencrypted")),
+        _ => (options, None),
+    }
+}
+
+/// # Errors
+/// The server is too old; both versions are named.
+fn supported(version: Option<u32>) -> Result<(), String> {
+    let shown = |version: u32| match (version / 10_000, version / 100 % 100, version % 100) {
+        (major @ ..=9, minor, patch) => format!("{major}.{minor}.{patch}"),
+        (major, ..) => format!("{major}.{}", version % 10_000),
+    };
+    match version {
+        Some(version) if version < OLDEST => Err(format!(
+            "the server is PostgreSQL {}, and omninode needs {} or newer; update it, or name another with --database",
+            shown(version),
+            OLDEST / 10_000
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Target {
+        Target::new(url)
+    }
+
+    fn mode_of(url: &str, mode: Option<&str>) -> (String, bool) {
+        let server = Server::of(&Target { ssl_mode: mode.map(str::to_owned), ..target(url) }).unwrap();
+        (format!("{:?}", server.options.get_ssl_mode()), server.warning.is_some())
+    }
+
+    #[test]
+    fn another_machine_is_spoken_to_through_tls_unless_a_mode_is_named_and_that_is_warned_of() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let with_root = format!("postgresql://db.example/d?sslmode=require&sslrootcert={}", file.path().display());
+        for (url, setting, mode, warned) in [
+            ("postgresql://db.example/d", None, "Require", false),
+            ("postgresql://10.1.2.3/d", None, "Require", false),
+            ("postgresql://[2001:db8::1]/d", None, "Require", false),
+            ("postgresql://db.example/d?sslmode=disable", None, "Disable", true),
+            ("postgresql://db.example/d?sslmode=prefer", None, "Prefer", true),
+            ("postgresql://db.example/d?ssl-mode=verify-full", None, "VerifyFull", false),
+            ("postgresql://db.example/d", Some("disable"), "Disable", true),
+            ("postgresql://db.example/d", Some("verify-full"), "VerifyFull", false),
+            ("postgresql://db.example/d?sslmode=verify-ca", Some("disable"), "VerifyCa", false),
+            (&with_root, None, "VerifyCa", false),
+            ("postgresql://localhost/d", None, "Prefer", false),
+            ("postgresql://127.0.0.1/d", None, "Prefer", false),
+            ("postgresql://[::1]/d?sslmode=disable", None, "Disable", false),
+            ("postgresql://localhost/d?sslmode=require", None, "Require", false),
+            ("postgresql://%2Frun%2Fpg/d?sslmode=require", None, "Disable", false),
+            ("postgresql:///d?host=/run/pg", None, "Disable", false),
+        ] {
+            assert_eq!(mode_of(url, setting), (mode.to_owned(), warned), "{url} {setting:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_server_is_refused_with_both_versions() {
+        for (version, named) in [(110_022, "11.22"), (90_624, "9.6.24"), (80_400, "8.4.0")] {
+            let told = supported(Some(version)).unwrap_err();
+            assert!(told.contains(&format!("PostgreSQL {named},")) && told.contains("12 or newer"), "{told}");
+        }
+        for version in [Some(120_000), Some(150_018), Some(180_001), None] {
+            assert_eq!(supported(version), Ok(()));
+        }
+    }
+
+    #[test]
+    fn no_word_of_a_wrong_url_is_repeated() {
+        for wrong in [
+            "postgresql://me:hunter2@h:1/d?sslmode=nosuch",
+            "postgresql://me:hunter2@h/d?port=nosuch",
+            "postgresql://me:hunter2@[::1/d",
+        ] {
+            let told = Server::of(&target(wrong)).err().unwrap();
+            assert!(!told.contains("hunter2") && told.contains("is not a PostgreSQL URL"), "{told}");
+        }
+        let missing = Server::of(&target("postgresql://h/d?sslrootcert=/nosuch/ca.pem")).err().unwrap();
+        assert!(missing.contains("/nosuch/ca.pem"), "{missing}");
+    }
+
+    #[test]
+    fn words_that_the_library_would_log_do_not_reach_it() {
+        let url = Url::parse("postgresql://h/d?apikey=hunter2&sslmode=require&options[x]=1&hunter2").unwrap();
+        let (url, asked) = Asked::of(url);
+        assert_eq!(url.as_str(), "postgresql://h/d?sslmode=require&options%5Bx%5D=1");
+        assert!(asked.mode && asked.root_cert.is_none());
+        assert_eq!(Asked::of(Url::parse("postgresql://h/d?x=1").unwrap()).0.as_str(), "postgresql://h/d");
+    }
+
+    #[test]
+    fn the_command_that_creates_a_database_can_be_pasted() {
+        for (user, database, command) in [
+            ("postgres", "omninode_bridge", "-U postgres -d postgres -c 'CREATE DATABASE omninode_bridge;'"),
+            ("a b", "My-Data", "-U 'a b' -d postgres -c 'CREATE DATABASE \"My-Data\";'"),
+            ("u", "it's", r#"-U u -d postgres -c 'CREATE DATABASE "it'\''s";'"#),
+        ] {
+            assert_eq!(create_database("h", 5432, user, database), format!("psql -h h -p 5432 {command}"));
+        }
+    }
+}
