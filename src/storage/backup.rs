@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::migrations::{POSTGRES, SQLITE};
+use super::migrations::{Applied, POSTGRES, SQLITE};
 use super::{Kind, SCHEMA_VERSION, Target};
 use file::Reader;
 
@@ -68,6 +68,30 @@ fn chosen(asked: &[String]) -> Result<Vec<&'static str>, Fault> {
         asked.is_empty() || is_asked(name) || leader.is_some_and(is_asked)
     };
     Ok(tables.into_iter().filter(wanted).collect())
+}
+
+/// The version of a database that can be saved: it is known here, and none of the tables is missing that it says to have.
+fn version_of(target: &Target, applied: &Applied, wanted: &[&str], there: &[&str], full: bool) -> Result<i64, Fault> {
+    let (database, version) = (target.shown(), applied.versions.iter().copied().max());
+    let Some(version) = version else {
+        return Err(Fault::Refused(format!("{database} has no tables of omninode; `omninode db migrate` makes them")));
+    };
+    if version > SCHEMA_VERSION {
+        return Err(Fault::Refused(format!(
+            "{database} has version {version} of the schema, and this program knows {SCHEMA_VERSION}: it would miss what is \
+             new; use a newer omninode"
+        )));
+    }
+    let of_version = POSTGRES.tables_of(&applied.versions);
+    let lost = |name: &&&str| !there.contains(*name) && (!full || of_version.contains(*name));
+    match wanted.iter().find(lost) {
+        // Old backups must not go in favour of one that lacks it.
+        Some(lost) => Err(Fault::Refused(format!(
+            "{database} has no table `{lost}`; bring it back (`omninode db restore latest --tables {lost}`), or name the \
+             tables to save with --tables"
+        ))),
+        None => Ok(version),
+    }
 }
 
 impl Target {

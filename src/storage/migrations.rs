@@ -87,8 +87,14 @@ impl Files {
     }
 
     pub(super) fn tables(&self) -> Vec<&'static str> {
+        self.tables_of(&self.numbered.iter().map(File::version).collect::<Vec<_>>())
+    }
+
+    /// The tables that these versions make.
+    pub(super) fn tables_of(&self, versions: &[i64]) -> Vec<&'static str> {
         self.numbered
             .iter()
+            .filter(|file| versions.contains(&file.version()))
             .flat_map(|file| names(file.sql, &["CREATE TABLE IF NOT EXISTS ", "CREATE TABLE "]))
             .collect()
     }

@@ -8,9 +8,9 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::super::migrations::POSTGRES;
+use super::super::Target;
+use super::super::migrations::{Applied, POSTGRES};
 use super::super::postgres::{MIGRATION_LOCK, PostgresStore, Server, applied, unhurried};
-use super::super::{SCHEMA_VERSION, Target};
 use super::file::{Head, Mark, Reader, Writer};
 use super::{Counted, Fault, Plan};
 
@@ -150,9 +150,23 @@ impl Session {
         Ok(tables.iter().copied().filter(|name| there.iter().any(|there| there == name)).collect())
     }
 
+    async fn applied(&mut self) -> Result<Applied, Fault> {
+        applied(&mut self.connection).await.map_err(|error| self.told(&error))
+    }
+
     async fn newest(&mut self) -> Result<Option<i64>, Fault> {
-        let applied = applied(&mut self.connection).await.map_err(|error| self.told(&error))?;
-        Ok(applied.versions.into_iter().max())
+        Ok(self.applied().await?.versions.into_iter().max())
+    }
+
+    /// Those that hold rows.
+    async fn filled(&mut self, tables: &[&'static str]) -> Result<Vec<&'static str>, Fault> {
+        let mut filled = Vec::new();
+        for table in tables.iter().copied().filter(|table| *table != "schema_migrations") {
+            if self.rows(&format!("(SELECT 1 FROM {table} LIMIT 1) AS first")).await? > 0 {
+                filled.push(table);
+            }
+        }
+        Ok(filled)
     }
 }
 
@@ -166,24 +180,15 @@ pub(super) async fn write(
 ) -> Result<(), Fault> {
     let mut session = Session::of(target).await?;
     let tables = session.existing(wanted).await?;
-    let missing = wanted.iter().find(|name| !tables.contains(name));
-    if let Some(missing) = missing.filter(|_| !full || tables.is_empty()) {
-        let database = target.shown();
-        return Err(Fault::Refused(format!(
-            "{database} has no table `{missing}`; `omninode db status` tells what it has"
-        )));
+    if tables.is_empty() {
+        let applied = session.applied().await?;
+        return super::version_of(target, &applied, wanted, &tables, full).map(drop);
     }
     session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     // Before the snapshot: whoever changes the schema is waited for, and waits then.
     session.run(format!("LOCK TABLE {} IN ACCESS SHARE MODE", tables.join(", "))).await?;
-    let version = session.newest().await?.unwrap_or_default();
-    if version > SCHEMA_VERSION {
-        let database = target.shown();
-        return Err(Fault::Refused(format!(
-            "{database} has version {version} of the schema, and this program knows {SCHEMA_VERSION}: it would miss what is \
-             new; use a newer omninode"
-        )));
-    }
+    let applied = session.applied().await?;
+    let version = super::version_of(target, &applied, wanted, &tables, full)?;
     let mut out = Writer::new(file, &Head { kind: super::Kind::Postgres, version, full }).map_err(unwritten)?;
     let functions: Vec<&str> = POSTGRES.functions().into_iter().collect();
     let sql: String = sqlx::query_scalar(FUNCTIONS)
@@ -349,13 +354,7 @@ pub(super) async fn restore(target: &Target, plan: &Plan<'_>) -> Result<Vec<Coun
     if !replaced.is_empty() {
         session.run(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", replaced.join(", "))).await?;
     }
-    let mut occupied = Vec::new();
-    for table in replaced.iter().copied().filter(|table| *table != "schema_migrations") {
-        if session.rows(table).await? > 0 {
-            occupied.push(table);
-        }
-    }
-    plan.occupied(target, &occupied)?;
+    plan.occupied(target, &session.filled(&replaced).await?)?;
     let rights = clear(&mut session, plan, &replaced).await?;
     let loaded = load(&mut session, plan.path, |table| plan.wanted.contains(&table), Views::Possible).await?;
     for (name, statement) in rights {

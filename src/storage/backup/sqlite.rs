@@ -6,9 +6,9 @@ use std::path::Path;
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
-use super::super::migrations::SQLITE;
+use super::super::Target;
+use super::super::migrations::{Applied, SQLITE};
 use super::super::sqlite::{SqliteStore, applied, connected, explain, file_of};
-use super::super::{SCHEMA_VERSION, Target};
 use super::file::{Head, Mark, Reader, Writer};
 use super::{Counted, Fault, Plan};
 
@@ -64,9 +64,23 @@ impl<'a> Session<'a> {
         Ok(there)
     }
 
+    async fn applied(&mut self) -> Result<Applied, Fault> {
+        applied(&mut self.connection).await.map_err(|error| self.told(&error))
+    }
+
     async fn newest(&mut self) -> Result<Option<i64>, Fault> {
-        let applied = applied(&mut self.connection).await.map_err(|error| self.told(&error))?;
-        Ok(applied.versions.into_iter().max())
+        Ok(self.applied().await?.versions.into_iter().max())
+    }
+
+    /// Those that hold rows.
+    async fn filled(&mut self, tables: &[&'static str]) -> Result<Vec<&'static str>, Fault> {
+        let mut filled = Vec::new();
+        for table in tables.iter().copied().filter(|table| *table != "schema_migrations") {
+            if self.rows(&format!("(SELECT 1 FROM {table} LIMIT 1) AS first")).await? > 0 {
+                filled.push(table);
+            }
+        }
+        Ok(filled)
     }
 
     /// To be asked before a file is left: the last who closes it folds the log into it.
@@ -87,27 +101,16 @@ pub(super) async fn write(
     file: File,
     unwritten: &dyn Fn(std::io::Error) -> Fault,
 ) -> Result<(), Fault> {
-    let (path, database) = (named(target)?, target.shown());
+    let path = named(target)?;
     if !path.exists() {
-        return Err(Fault::Database(format!("{database}: there is no file")));
+        return Err(Fault::Database(format!("{}: there is no file", target.shown())));
     }
     let mut session = Session::of(&path, false).await?;
     // From the first look on it sees one state; who writes goes on beside it.
     session.run("BEGIN").await?;
     let tables = session.existing(wanted).await?;
-    let missing = wanted.iter().find(|name| !tables.contains(name));
-    if let Some(missing) = missing.filter(|_| !full || tables.is_empty()) {
-        return Err(Fault::Refused(format!(
-            "{database} has no table `{missing}`; `omninode db status` tells what it has"
-        )));
-    }
-    let version = session.newest().await?.unwrap_or_default();
-    if version > SCHEMA_VERSION {
-        return Err(Fault::Refused(format!(
-            "{database} has version {version} of the schema, and this program knows {SCHEMA_VERSION}: it would miss what is \
-             new; use a newer omninode"
-        )));
-    }
+    let applied = session.applied().await?;
+    let version = super::version_of(target, &applied, wanted, &tables, full)?;
     let mut out = Writer::new(file, &Head { kind: super::Kind::Sqlite, version, full }).map_err(unwritten)?;
     for table in &tables {
         write_table(&mut session, table, &mut out, unwritten).await?;
@@ -222,13 +225,7 @@ pub(super) async fn restore(target: &Target, plan: &Plan<'_>) -> Result<Vec<Coun
     session.run("BEGIN IMMEDIATE").await?;
     plan.fits(session.newest().await?)?;
     let replaced = session.existing(&plan.replaced()).await?;
-    let mut occupied = Vec::new();
-    for table in replaced.iter().copied().filter(|table| *table != "schema_migrations") {
-        if session.rows(table).await? > 0 {
-            occupied.push(table);
-        }
-    }
-    plan.occupied(target, &occupied)?;
+    plan.occupied(target, &session.filled(&replaced).await?)?;
     for table in replaced {
         session.run(format!("DROP TABLE {table}")).await?;
     }
