@@ -171,12 +171,14 @@ async fn write_table(
     out.mark(&format!("after {table} {rows}"), &completed).map_err(unwritten)
 }
 
-/// Restores a backup into a file that is thrown away.
+/// Restores a backup into a file that is thrown away; its name begins with that of the backup, as whoever is killed here
+/// leaves it to the next who deletes old ones.
 pub(super) async fn verify(folder: &Path, path: &Path) -> Result<(), Fault> {
-    let scratch = tempfile::Builder::new().prefix(".omninode-verify.").suffix(".tmp").tempdir_in(folder);
+    let name = format!("{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    let scratch = tempfile::Builder::new().prefix(&name).suffix(".tmp").tempfile_in(folder);
     let scratch = scratch.map_err(|error| Fault::of_file("cannot write in", folder, &error))?;
-    let file = scratch.path().join("verify.db");
-    let mut session = Session::of(&file, true).await?;
+    let file = scratch.path();
+    let mut session = Session::of(file, false).await?;
     session.run("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN").await?;
     let loaded = load(&mut session, path, |_| true).await;
     session.close().await;

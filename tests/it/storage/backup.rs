@@ -307,6 +307,45 @@ fn a_backup_of_a_server_is_one_moment_while_others_write() {
     });
 }
 
+/// As the schema was before the rollups: a backup from before an update.
+const OLDER: &str = "DROP TABLE event_processing_hourly; DROP TABLE generation_performance_hourly;
+    DELETE FROM schema_migrations WHERE version > 8;";
+
+/// A backup of an older version is restored as it was, and migrated; a part of it does not fit beside newer tables.
+async fn older(bench: &Bench, known: &impl Known, drop_functions: &str) {
+    known.run(OLDER).await;
+    known.run(drop_functions).await;
+    let path = backup(bench, &known.url(), &[]);
+    assert!(unzipped(&path).starts_with("-- omninode backup 1: ") && unzipped(&path).contains(", schema 8, full"));
+    omninode(bench, &known.url(), &["migrate"]).expect_code(0);
+    let hours = "SELECT CAST(sum(events) AS bigint) FROM event_processing_hourly";
+    assert_eq!(known.ask(hours).await, 309);
+    known.run("DELETE FROM event_processing_metrics; DELETE FROM event_processing_hourly").await;
+    let refused = restore(bench, &known.url(), &["latest", "--clean", "--tables", "event_processing_metrics"]);
+    assert!(refused.expect_code(1).stderr.contains("the database version 9"));
+    restore(bench, &known.url(), &["latest", "--clean"]).expect_code(0);
+    assert_eq!(known.ask(hours).await, 309, "counted anew by the migration");
+    omninode(bench, &known.url(), &["status"]).expect_code(0);
+}
+
+#[test]
+fn a_backup_of_an_older_version_is_restored_to_a_file_and_migrated() {
+    run(async {
+        let bench = Bench::new();
+        let known = in_file(&bench).await;
+        older(&bench, &known, "").await;
+    });
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn a_backup_of_an_older_version_is_restored_to_a_server_and_migrated() {
+    run(async {
+        let (bench, database) = (Bench::new(), on_server().await);
+        older(&bench, &database, "DROP FUNCTION histogram_slot; DROP FUNCTION histogram_value").await;
+    });
+}
+
 #[test]
 fn guide_51_backups_older_than_is_kept_go_after_a_new_one_and_nothing_else_does() {
     run(async {
