@@ -14,37 +14,12 @@ use actors::ports::MetricStore;
 use omninode::storage::{PostgresStore, SqliteStore};
 use serde_json::Value;
 
-use super::rows::{event, event_row, phase, template};
+use super::rows::event;
 use super::schema::assert_same;
 use super::{Database, run};
 use crate::support::{Bench, Ended};
 
-use known::{InFile, Known, PASSWORD, TABLES};
-
-/// Values of all kinds in the tables that the writer does not fill; what stands in braces is SQLite's.
-const STRANGE: &str = "
-INSERT INTO mixin_compatibility_matrix (id, mixin_a, mixin_b, node_type, compatibility_score, conflict_reason)
-VALUES ('00000000-0000-0000-0000-000000000001', 'a', 'é\"''\\n\\', 'EFFECT', 0.3333, 'one
-\\.
--- omninode: end of\tit; ''COMMIT;''');
-INSERT INTO mixin_compatibility_matrix (id, mixin_a, mixin_b, node_type, last_tested_at)
-VALUES ('00000000-0000-0000-0000-000000000002', '', '\\N', 'COMPUTE', '2026-03-29 01:30:00.123456+00');
-INSERT INTO pattern_feedback_log (id, session_id, pattern_name, feedback_type, contract_json, false_positives)
-VALUES ('00000000-0000-0000-0000-000000000003', '00000000-0000-0000-0000-000000000004', 'p', 'correct',
-    '{\"a\": [1, null, \"\\u00e9\\n\"]}', '{\"x,y\",\"\",null}');
-INSERT INTO generation_performance_metrics (id, session_id, node_type, phase, duration_ms, cpu_percent)
-VALUES ('00000000-0000-0000-0000-000000000005', '00000000-0000-0000-0000-000000000004', 'EFFECT', 'total',
-    0.1234567890123456789, 99.99),
-    ('00000000-0000-0000-0000-000000000006', '00000000-0000-0000-0000-000000000004', 'EFFECT', 'total', 12345678901.234567, 0);";
-
-fn rows() -> Vec<actors::metric::Row> {
-    let failed = |number| {
-        let error = Some(("io".to_owned(), "away\n\\.\n\t\\".to_owned()));
-        actors::metric::Row::Event(actors::metric::EventRow { error, ..event_row(number) })
-    };
-    let events = (1..300).map(event).chain((300..310).map(failed));
-    events.chain((1_000..1_200).map(phase)).chain([template(5_000, "a"), template(5_001, "b")]).collect()
-}
+use known::{Known, PASSWORD, TABLES, in_file, on_server};
 
 fn omninode(bench: &Bench, url: &str, arguments: &[&str]) -> Ended {
     Ended::of(&bench.program().arg("db").args(arguments).args(["--database", url]).output().unwrap())
@@ -81,28 +56,6 @@ fn files(folder: &Path) -> Vec<String> {
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
-}
-
-async fn filled(known: &impl Known, store: &dyn MetricStore) {
-    for rows in rows().chunks(100) {
-        store.write(rows).await.unwrap();
-    }
-    store.close().await;
-    known.run(STRANGE).await;
-}
-
-async fn on_server() -> Database {
-    let database = Database::new().await;
-    filled(&database, &PostgresStore::open(&database.target()).await.unwrap()).await;
-    database
-}
-
-async fn in_file(bench: &Bench) -> InFile<'_> {
-    let known = InFile(bench);
-    filled(&known, &SqliteStore::open(&bench.database()).await.unwrap()).await;
-    // Text that the writer would not store.
-    known.run("UPDATE template_cache_metadata SET file_path = 'a' || char(0) || 'b' || char(13, 10)").await;
-    known
 }
 
 /// Row E10: back up, lose everything, restore; by our command and by hand.
@@ -171,7 +124,7 @@ async fn one_table(bench: &Bench, known: &impl Known, drop: &str) {
     restore(bench, &known.url(), &[whole.to_str().unwrap(), "--tables", "pattern_feedback_log"]).expect_code(0);
     assert_same(&known.content().await, &before);
 
-    let refused = restore(bench, &known.url(), &[part.to_str().unwrap(), "--tables", "nosuch"]).expect_code(1);
+    let refused = restore(bench, &known.url(), &["latest", "--tables", "nosuch"]).expect_code(1);
     assert!(refused.stderr.contains("there is no table `nosuch`"), "{refused:?}");
 }
 
@@ -385,6 +338,18 @@ fn guide_51_backups_older_than_is_kept_go_after_a_new_one_and_nothing_else_does(
         let refused = omninode(&bench, &known.url(), &keep).expect_code(1);
         assert!(refused.stderr.contains("version 1000"), "{refused:?}");
         known.run("DELETE FROM schema_migrations WHERE version = 1000").await;
+        // A disk that is full after 32 KiB.
+        known
+            .run(&format!(
+                "INSERT INTO template_cache_reports (id) {}",
+                ["SELECT hex(randomblob(99))"; 400].join(" UNION ALL ")
+            ))
+            .await;
+        let mut full = Command::new("sh");
+        full.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"]).arg(bench.program().get_program()).arg("db");
+        full.args(keep).args(["--database", &known.url()]).current_dir(bench.path(""));
+        let full = Ended::of(&full.output().unwrap()).expect_code(1);
+        assert!(full.stderr.contains("cannot write kept/omninode_"), "{full:?}");
         assert_eq!(files(&bench.path("kept")), all, "a failed backup deletes nothing, and leaves nothing");
 
         let ended = omninode(&bench, &known.url(), &[&keep[..], &["--format", "json"]].concat()).expect_code(0);
@@ -416,6 +381,11 @@ fn rights_of_others_stay_and_their_views_are_no_casualties() {
             ended.stdout.starts_with("Backup completed: ") && ended.stderr.contains("may create nothing"),
             "{ended:?}"
         );
+        database.run(&format!("REVOKE SELECT ON template_cache_reports FROM {reader}")).await;
+        let denied = omninode(&bench, &url, &["backup", "--dir", "kept", "--keep", "0s"]).expect_code(3);
+        assert!(denied.stderr.contains("needs SELECT on all tables"), "{denied:?}");
+        assert_eq!(files(&bench.path("kept")).len(), 1, "and the one that is there stays");
+        database.run(&format!("GRANT SELECT ON template_cache_reports TO {reader}")).await;
         let denied = restore(&bench, &url, &["latest", "--clean"]).expect_code(3);
         assert!(denied.stderr.contains("a restore their owner"), "{denied:?}");
 
@@ -477,10 +447,9 @@ fn a_backup_goes_back_to_its_own_kind_of_database_only() {
     run(async {
         let (bench, database) = (Bench::new(), on_server().await);
         let known = in_file(&bench).await;
-        let (of_server, of_file) = (backup(&bench, &database.url(), &[]), backup(&bench, &known.url(), &[]));
-        for (url, path, named) in
-            [(known.url(), of_server, "is of PostgreSQL"), (database.url(), of_file, "is of SQLite")]
-        {
+        let (file, server) = (known.url(), Known::url(&database));
+        let (of_server, of_file) = (backup(&bench, &server, &[]), backup(&bench, &file, &[]));
+        for (url, path, named) in [(file, of_server, "is of PostgreSQL"), (server, of_file, "is of SQLite")] {
             let refused = restore(&bench, &url, &[path.to_str().unwrap(), "--clean"]).expect_code(1);
             assert!(refused.stderr.contains(named), "{refused:?}");
             assert!(!refused.stderr.contains(PASSWORD));

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
+use actors::ports::MetricStore;
+use omninode::storage::{PostgresStore, SqliteStore};
 use sqlx::{AssertSqlSafe, SqlitePool};
 
 use super::super::Database;
+use super::super::rows::{event, event_row, phase, template};
 use super::super::schema::SCHEMA;
 use crate::support::{Bench, Ended};
 
@@ -77,7 +80,7 @@ impl Known for Database {
 }
 
 /// An SQLite file of a bench.
-pub(super) struct InFile<'a>(pub(super) &'a Bench);
+pub(super) struct InFile<'a>(&'a Bench);
 
 impl InFile<'_> {
     async fn pool(&self) -> SqlitePool {
@@ -135,4 +138,51 @@ impl Known for InFile<'_> {
         pool.close().await;
         answer
     }
+}
+
+/// Values of all kinds in the tables that the writer does not fill; what stands in braces is SQLite's.
+const STRANGE: &str = "
+INSERT INTO mixin_compatibility_matrix (id, mixin_a, mixin_b, node_type, compatibility_score, conflict_reason)
+VALUES ('00000000-0000-0000-0000-000000000001', 'a', 'é\"''\\n\\', 'EFFECT', 0.3333, 'one
+\\.
+-- omninode: end of\tit; ''COMMIT;''');
+INSERT INTO mixin_compatibility_matrix (id, mixin_a, mixin_b, node_type, last_tested_at)
+VALUES ('00000000-0000-0000-0000-000000000002', '', '\\N', 'COMPUTE', '2026-03-29 01:30:00.123456+00');
+INSERT INTO pattern_feedback_log (id, session_id, pattern_name, feedback_type, contract_json, false_positives)
+VALUES ('00000000-0000-0000-0000-000000000003', '00000000-0000-0000-0000-000000000004', 'p', 'correct',
+    '{\"a\": [1, null, \"\\u00e9\\n\"]}', '{\"x,y\",\"\",null}');
+INSERT INTO generation_performance_metrics (id, session_id, node_type, phase, duration_ms, cpu_percent)
+VALUES ('00000000-0000-0000-0000-000000000005', '00000000-0000-0000-0000-000000000004', 'EFFECT', 'total',
+    0.1234567890123456789, 99.99),
+    ('00000000-0000-0000-0000-000000000006', '00000000-0000-0000-0000-000000000004', 'EFFECT', 'total', 12345678901.234567, 0);";
+
+fn rows() -> Vec<actors::metric::Row> {
+    let failed = |number| {
+        let error = Some(("io".to_owned(), "away\n\\.\n\t\\".to_owned()));
+        actors::metric::Row::Event(actors::metric::EventRow { error, ..event_row(number) })
+    };
+    let events = (1..300).map(event).chain((300..310).map(failed));
+    events.chain((1_000..1_200).map(phase)).chain([template(5_000, "a"), template(5_001, "b")]).collect()
+}
+
+async fn filled(known: &impl Known, store: &dyn MetricStore) {
+    for rows in rows().chunks(100) {
+        store.write(rows).await.unwrap();
+    }
+    store.close().await;
+    known.run(STRANGE).await;
+}
+
+pub(super) async fn on_server() -> Database {
+    let database = Database::new().await;
+    filled(&database, &PostgresStore::open(&database.target()).await.unwrap()).await;
+    database
+}
+
+pub(super) async fn in_file(bench: &Bench) -> InFile<'_> {
+    let known = InFile(bench);
+    filled(&known, &SqliteStore::open(&bench.database()).await.unwrap()).await;
+    // Text that the writer would not store.
+    known.run("UPDATE template_cache_metadata SET file_path = 'a' || char(0) || 'b' || char(13, 10)").await;
+    known
 }
