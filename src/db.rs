@@ -1,5 +1,7 @@
 //! `omninode db`: the database as its operator sees it.
 
+mod backup;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -7,16 +9,20 @@ use serde::Serialize;
 
 use crate::app::{print, say};
 use crate::diagnostics;
+use crate::storage::backup::Fault;
 use crate::storage::{Status, Store, Target};
 use crate::summary::{Format, count, size};
 
-/// Exit codes: done, and nothing is pending; the database cannot be used; files are pending.
+use backup::{BackupArgs, RestoreArgs};
+
+/// Exit codes: done, and nothing is pending; refused; the database cannot be used; files are pending.
 const EXIT_OK: u8 = 0;
+const EXIT_REFUSED: u8 = 1;
 const EXIT_NO_DATABASE: u8 = 3;
 const EXIT_PENDING: u8 = 4;
 
-const EXIT_CODES: &str = "Exit codes: 0 done, and the schema is up to date; 2 wrong command line or configuration; 3 the \
-database cannot be used; 4 `status`: migrations are pending.";
+const EXIT_CODES: &str = "Exit codes: 0 done, and the schema is up to date; 1 `backup`, `restore`: refused, and nothing \
+was changed; 2 wrong command line or configuration; 3 the database cannot be used; 4 `status`: migrations are pending.";
 
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
@@ -36,6 +42,10 @@ enum Command {
     Migrate,
     /// Tell the version of the schema, what is pending, tables with their rows and sizes, views, and the server.
     Status,
+    /// Write a backup, consistent while others write: plain SQL in gzip, restored once for a check.
+    Backup(BackupArgs),
+    /// Restore a backup in one transaction.
+    Restore(RestoreArgs),
 }
 
 /// Runs the command inside an async runtime.
@@ -43,13 +53,20 @@ enum Command {
 /// # Errors
 /// Standard output cannot be written.
 pub async fn run(args: DbArgs, database: &Target) -> std::io::Result<ExitCode> {
+    let format = args.format;
     let done = match args.command {
-        Command::Migrate => migrate(database, args.format).await,
-        Command::Status => status(database, args.format).await,
+        Command::Migrate => migrate(database, format).await.map_err(Fault::Database),
+        Command::Status => status(database, format).await.map_err(Fault::Database),
+        Command::Backup(args) => backup::save(database, &args, format).await.map(|text| (text, EXIT_OK)),
+        Command::Restore(args) => backup::restore(database, &args, format).await.map(|text| (text, EXIT_OK)),
     };
     let (text, code) = done.unwrap_or_else(|fault| {
+        let (fault, code) = match fault {
+            Fault::Database(fault) => (fault, EXIT_NO_DATABASE),
+            Fault::Refused(fault) => (fault, EXIT_REFUSED),
+        };
         say(&format!("error: {}", diagnostics::printable(&fault)));
-        (String::new(), EXIT_NO_DATABASE)
+        (String::new(), code)
     });
     print(text.as_bytes()).map(|()| ExitCode::from(code))
 }

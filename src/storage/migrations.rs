@@ -2,6 +2,8 @@
 //! is another than the database has. Every file may also be applied by hand (`psql -f`): what a database has is asked of the
 //! database, never remembered elsewhere.
 
+use std::collections::BTreeSet;
+
 /// A file of `migrations/`.
 pub(super) struct File {
     pub(super) name: &'static str,
@@ -79,9 +81,20 @@ impl Files {
         names(self.views.sql, &["CREATE OR REPLACE VIEW ", "CREATE VIEW "])
     }
 
+    pub(super) fn functions(&self) -> BTreeSet<&'static str> {
+        let files = self.numbered.iter().chain([&self.views]);
+        files.flat_map(|file| names(file.sql, &["CREATE OR REPLACE FUNCTION ", "CREATE FUNCTION "])).collect()
+    }
+
     pub(super) fn tables(&self) -> Vec<&'static str> {
+        self.tables_of(&self.numbered.iter().map(File::version).collect::<Vec<_>>())
+    }
+
+    /// The tables that these versions make.
+    pub(super) fn tables_of(&self, versions: &[i64]) -> Vec<&'static str> {
         self.numbered
             .iter()
+            .filter(|file| versions.contains(&file.version()))
             .flat_map(|file| names(file.sql, &["CREATE TABLE IF NOT EXISTS ", "CREATE TABLE "]))
             .collect()
     }
@@ -96,7 +109,6 @@ fn names(sql: &'static str, words: &[&str]) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::*;

@@ -3,6 +3,7 @@
 //! Both have the same tables and views (`migrations/`), take a batch in one transaction, and store a row that is sent twice
 //! once. A fault is told by what its reader does next: here in words for the user, behind the port as a [`StoreError`].
 
+pub mod backup;
 mod migrations;
 mod postgres;
 mod rollup;
@@ -60,6 +61,7 @@ impl Target {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sqlite,
     Postgres,

@@ -13,14 +13,14 @@ use actors::metric::Row;
 use actors::ports::{MetricStore, StoreError};
 use async_trait::async_trait;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tokio::runtime::Handle;
 
 use super::Target;
 use super::migrations::{Applied, File, POSTGRES};
 use super::rollup::Unfolded;
 
-use connect::Server;
+pub(super) use connect::Server;
 
 /// How long a write waits for a connection; shorter than the writer waits for a try.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Held in a session by whoever changes the schema.
-const MIGRATION_LOCK: i64 = 730_636_066;
+pub(super) const MIGRATION_LOCK: i64 = 730_636_066;
 
 pub struct PostgresStore {
     pool: PgPool,
@@ -149,6 +149,17 @@ async fn fold(pool: &PgPool) {
     if let Err(error) = rows::fold(pool).await {
         tracing::debug!(%error, "the rollups were not folded");
     }
+}
+
+/// A connection for work that takes as long as there is data: without limits of time, but for that of a lock, because
+/// whoever waits for a table that is in use holds up everybody behind him.
+pub(super) async fn unhurried(target: &Target) -> Result<(PgConnection, Server), String> {
+    let mut server = Server::of(target)?;
+    server.options = server.options.disable_statement_logging();
+    let mut connection = server.connect().await?;
+    let limits = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '30s'";
+    connection.execute(limits).await.map_err(|error| server.explain(&error))?;
+    Ok((connection, server))
 }
 
 /// Whether the rows are at fault or the database is away.

@@ -10,7 +10,7 @@ use actors::metric::Row;
 use actors::ports::{MetricStore, StoreError};
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
 use tokio::runtime::Handle;
 
 use super::migrations::{Applied, SQLITE};
@@ -128,6 +128,20 @@ impl SqliteStore {
     }
 }
 
+/// The file that a URL names.
+pub(super) fn file_of(url: &str) -> Result<PathBuf, String> {
+    options(url).map(|(_, file)| file)
+}
+
+/// One connection to a file, made if need be, with nothing migrated: for whoever brings or takes the whole of it.
+pub(super) async fn connected(file: &Path, create: bool) -> Result<SqliteConnection, String> {
+    let options = SqliteConnectOptions::new().filename(file).create_if_missing(create).busy_timeout(BUSY_TIMEOUT);
+    // Statements that take long are expected.
+    let options = options.foreign_keys(false).disable_statement_logging();
+    let connecting = SqliteConnection::connect_with(&options).await;
+    connecting.map_err(|error| explain(file, &error))
+}
+
 async fn opened_to_read(options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
     let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT * 2);
     let pool = pool.connect_with(options.read_only(true).busy_timeout(BUSY_TIMEOUT)).await?;
@@ -170,7 +184,7 @@ fn is_locked(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["5", "261", "517", "773"].contains(&code.as_ref()))
 }
 
-fn explain(file: &Path, error: &sqlx::Error) -> String {
+pub(super) fn explain(file: &Path, error: &sqlx::Error) -> String {
     let code =
         error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned()).unwrap_or_default();
     let help = match code.as_str() {

@@ -78,7 +78,6 @@ const NOT_YET: &[(u8, Missing)] = &[
     (47, All("`omninode db vacuum`, `reindex`, `cleanup`")),
     (48, Part("`omninode db indexes`")),
     (50, All("metric retention")),
-    (51, All("`omninode db backup`, `restore`")),
     (52, All("`omninode db grants`")),
     (53, Part("a node type at HTTP and NATS, which come with `serve`")),
 ];

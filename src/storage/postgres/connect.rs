@@ -23,7 +23,7 @@ const OLDEST: u32 = 120_000;
 
 /// A server, and what a connection to it is made of.
 #[derive(Clone)]
-pub(super) struct Server {
+pub(in crate::storage) struct Server {
     pub(super) options: PgConnectOptions,
     /// What a person should know, and nobody refuses.
     pub(super) warning: Option<String>,
@@ -32,7 +32,7 @@ pub(super) struct Server {
 impl Server {
     /// # Errors
     /// The URL cannot be meant; in words for the user.
-    pub(super) fn of(target: &Target) -> Result<Self, String> {
+    pub(in crate::storage) fn of(target: &Target) -> Result<Self, String> {
         let shown = target.shown();
         let wrong = |what: &dyn std::fmt::Display| format!("`{shown}` is not a PostgreSQL URL: {what}");
         let url = Url::parse(target.url.reveal()).map_err(|error| wrong(&error))?;
@@ -78,6 +78,11 @@ impl Server {
         supported(connection.server_version_num()).map(|()| connection)
     }
 
+    /// Its name; that of the user, where the URL has none.
+    pub(in crate::storage) fn database(&self) -> String {
+        self.options.get_database().unwrap_or(self.options.get_username()).to_owned()
+    }
+
     /// HOST:PORT, or the socket.
     fn place(&self) -> String {
         let (options, port) = (&self.options, self.options.get_port());
@@ -94,7 +99,7 @@ impl Server {
     }
 
     /// What a failure to connect, or of a first statement, means to a user.
-    pub(super) fn explain(&self, error: &sqlx::Error) -> String {
+    pub(in crate::storage) fn explain(&self, error: &sqlx::Error) -> String {
         let (place, user) = (self.place(), self.options.get_username());
         let host = self.host();
         let database = self.options.get_database().unwrap_or(user);

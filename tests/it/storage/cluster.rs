@@ -35,7 +35,7 @@ impl Database {
         database
     }
 
-    async fn on_server(&self, sql: &str) {
+    pub(crate) async fn on_server(&self, sql: &str) {
         let mut connection = PgConnection::connect(&self.server).await.unwrap();
         connection.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
         connection.close().await.unwrap();

@@ -2,6 +2,7 @@
 //!
 //! Tests of PostgreSQL are ignored by `cargo test`; `./test storage` runs them on a cluster of its own.
 
+mod backup;
 mod cluster;
 mod commands;
 mod memory;

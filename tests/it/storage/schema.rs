@@ -22,7 +22,7 @@ pub(super) fn files() -> Vec<PathBuf> {
 }
 
 /// Everything that the files make, as text: columns, constraints, indexes, views, functions, and which versions are noted.
-const SCHEMA: &str = "SELECT line FROM (
+pub(super) const SCHEMA: &str = "SELECT line FROM (
     SELECT format('column %s.%s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
         pg_get_expr(d.adbin, d.adrelid)) AS line
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
@@ -51,7 +51,7 @@ async fn schema() -> String {
 
 /// Where two schemas differ.
 #[track_caller]
-fn assert_same(found: &str, expected: &str) {
+pub(super) fn assert_same(found: &str, expected: &str) {
     let only = |one: &str, other: &str| {
         let other: Vec<&str> = other.lines().collect();
         one.lines().filter(|line| !other.contains(line)).map(str::to_owned).collect::<Vec<_>>()
