@@ -1,5 +1,8 @@
 //! `omninode db`: the database as its operator sees it.
 
+mod figures;
+mod upkeep;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -10,13 +13,16 @@ use crate::diagnostics;
 use crate::storage::{Status, Store, Target};
 use crate::summary::{Format, count, size};
 
-/// Exit codes: done, and nothing is pending; the database cannot be used; files are pending.
+/// Exit codes: done, and nothing wants attention; wrong command line; the database cannot be used, or not by this user;
+/// something wants attention.
 const EXIT_OK: u8 = 0;
+const EXIT_USAGE: u8 = 2;
 const EXIT_NO_DATABASE: u8 = 3;
-const EXIT_PENDING: u8 = 4;
+const EXIT_ATTENTION: u8 = 4;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, and the schema is up to date; 2 wrong command line or configuration; 3 the \
-database cannot be used; 4 `status`: migrations are pending.";
+database cannot be used, or the user lacks a right; 4 something wants attention: `status`: migrations are pending; \
+`rollup`: figures differ from the rows; `connections`: there is no room for pool_max.";
 
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
@@ -36,6 +42,10 @@ enum Command {
     Migrate,
     /// Tell the version of the schema, what is pending, tables with their rows and sizes, views, and the server.
     Status,
+    #[command(flatten)]
+    Upkeep(upkeep::Command),
+    #[command(flatten)]
+    Figures(figures::Command),
 }
 
 /// Runs the command inside an async runtime.
@@ -46,6 +56,8 @@ pub async fn run(args: DbArgs, database: &Target) -> std::io::Result<ExitCode> {
     let done = match args.command {
         Command::Migrate => migrate(database, args.format).await,
         Command::Status => status(database, args.format).await,
+        Command::Upkeep(command) => upkeep::run(command, database, args.format).await,
+        Command::Figures(command) => figures::run(command, database, args.format).await,
     };
     let (text, code) = done.unwrap_or_else(|fault| {
         say(&format!("error: {}", diagnostics::printable(&fault)));
@@ -89,7 +101,7 @@ async fn status(database: &Target, format: Format) -> Result<(String, u8), Strin
         (status, Format::Json) => json(status),
         (Some(status), Format::Human) => in_words(status),
     };
-    Ok((text, if pending { EXIT_PENDING } else { EXIT_OK }))
+    Ok((text, if pending { EXIT_ATTENTION } else { EXIT_OK }))
 }
 
 fn in_words(status: &Status) -> String {

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod commands;
+mod figures;
 mod memory;
 mod outages;
 mod refusals;
@@ -13,6 +14,7 @@ mod schema;
 mod subject;
 mod suite;
 mod tls;
+mod upkeep;
 
 pub(crate) use cluster::{Cluster, Database, psql};
 
