@@ -11,6 +11,7 @@ mod measure;
 mod meter;
 mod process;
 mod restart;
+mod storage;
 
 use std::cell::Cell;
 use std::fs;
@@ -53,6 +54,7 @@ enum Name {
     Jinja,
     Generate,
     Memory,
+    Storage,
 }
 
 impl Name {
@@ -65,6 +67,7 @@ impl Name {
             Self::Jinja => jinja::bench(bench),
             Self::Generate => generate::bench(bench),
             Self::Memory => process::memory(bench),
+            Self::Storage => storage::bench(bench),
         }
     }
 }

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 
 use super::Target;
 use super::migrations::{Applied, File, POSTGRES};
+use super::rollup::Unfolded;
 
 use connect::Server;
 
@@ -33,6 +34,7 @@ const MIGRATION_LOCK: i64 = 730_636_066;
 pub struct PostgresStore {
     pool: PgPool,
     runtime: Handle,
+    unfolded: Unfolded,
 }
 
 impl PostgresStore {
@@ -100,7 +102,7 @@ impl PostgresStore {
             let pool = pool.clone();
             runtime.spawn(async move { drop(pool.acquire().await) });
         }
-        Self { pool, runtime }
+        Self { pool, runtime, unfolded: Unfolded::default() }
     }
 
     /// For tests and checks that read what was written.
@@ -112,20 +114,40 @@ impl PostgresStore {
 #[async_trait]
 impl MetricStore for PostgresStore {
     async fn close(&self) {
-        let pool = self.pool.clone();
-        let closed = self.runtime.spawn(async move { tokio::time::timeout(CLOSE_TIMEOUT, pool.close()).await });
-        let _ = closed.await;
+        let (pool, unfolded) = (self.pool.clone(), self.unfolded.take());
+        let closing = async move {
+            if unfolded {
+                fold(&pool).await;
+            }
+            pool.close().await;
+        };
+        let _ = self.runtime.spawn(tokio::time::timeout(CLOSE_TIMEOUT, closing)).await;
     }
 
     async fn write(&self, rows: &[Row]) -> Result<(), StoreError> {
         let (pool, rows) = (self.pool.clone(), rows.to_vec());
-        let written = self.runtime.spawn(async move { rows::write_all(&pool, &rows).await }).await;
+        let due = self.unfolded.is_due_with(rows.len());
+        let write = async move {
+            rows::write_all(&pool, &rows).await?;
+            if due {
+                fold(&pool).await;
+            }
+            Ok(())
+        };
+        let written: Result<sqlx::Result<()>, _> = self.runtime.spawn(write).await;
         match written {
             Ok(result) => result.map_err(|error| fault(&error)),
             // The writer tells a panic from a store that is down.
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(error) => Err(StoreError::Down(format!("the write was cut off: {error}"))),
         }
+    }
+}
+
+/// Makes the rollups small again. Whoever reads them adds them up, so that it may as well be done another time.
+async fn fold(pool: &PgPool) {
+    if let Err(error) = rows::fold(pool).await {
+        tracing::debug!(%error, "the rollups were not folded");
     }
 }
 

@@ -2,10 +2,36 @@
 //! transaction that stores its rows. How a histogram is stored stands in `migrations/postgres/0009_hourly_rollups.sql`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use actors::metric::{EventRow, PhaseRow, milliseconds};
 use uuid::Uuid;
+
+/// Counts batches since the rows that they added were folded into one for each hour.
+#[derive(Debug, Default)]
+pub(super) struct Unfolded(AtomicU64);
+
+impl Unfolded {
+    /// After this many in quiet times: folding takes about as long as two batches for every ten.
+    const QUIET: u64 = 64;
+    /// After this many at the latest.
+    const MOST: u64 = 1_024;
+    /// A batch with fewer rows says that the writer has time.
+    const SMALL: usize = 500;
+
+    /// Counts a batch of so many rows; whether it is time to fold.
+    pub(super) fn is_due_with(&self, rows: usize) -> bool {
+        let batches = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        let due = batches >= if rows < Self::SMALL { Self::QUIET } else { Self::MOST };
+        due && self.take()
+    }
+
+    /// Whether there is anything to fold; from now on there is nothing.
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(0, Ordering::Relaxed) > 0
+    }
+}
 
 /// Counts of values by slot.
 pub(super) type Histogram = BTreeMap<i32, i64>;
@@ -132,6 +158,17 @@ mod tests {
         }
         assert_eq!([0.0, -1.0, 0.000_063, 0.000_128, f64::NAN].map(slot), [0, 0, 63, 128, 0]);
         assert!(slot(f64::INFINITY) == slot(1e12) && slot(1e12) > slot(1e11));
+    }
+
+    #[test]
+    fn rollups_are_folded_when_there_is_time_and_after_a_thousand_batches_at_the_latest() {
+        let due = |rows: usize| {
+            let unfolded = Unfolded::default();
+            (1..=2_000).filter(|_| unfolded.is_due_with(rows)).count()
+        };
+        assert_eq!((due(10), due(1_000)), (31, 1));
+        let unfolded = Unfolded::default();
+        assert!(!unfolded.take() && !unfolded.is_due_with(1) && unfolded.take() && !unfolded.take());
     }
 
     #[test]

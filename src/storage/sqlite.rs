@@ -14,6 +14,7 @@ use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::runtime::Handle;
 
 use super::migrations::{Applied, SQLITE};
+use super::rollup::Unfolded;
 
 pub(super) use rows::STATEMENT_ROWS_MAX;
 
@@ -24,6 +25,7 @@ pub struct SqliteStore {
     pool: SqlitePool,
     /// The application's runtime: the pool's timers belong to it, not to the thread of an actor.
     runtime: Handle,
+    unfolded: Unfolded,
 }
 
 impl SqliteStore {
@@ -72,7 +74,8 @@ impl SqliteStore {
     async fn opened(options: SqliteConnectOptions) -> sqlx::Result<(Self, Vec<String>)> {
         // One writer: SQLite has one anyway, and waiting in the pool is cheaper than waiting for its lock.
         let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT * 2);
-        let store = Self { pool: pool.connect_with(options).await?, runtime: Handle::current() };
+        let store =
+            Self { pool: pool.connect_with(options).await?, runtime: Handle::current(), unfolded: Unfolded::default() };
         let done = store.migrate().await?;
         Ok((store, done))
     }
@@ -91,7 +94,7 @@ impl SqliteStore {
             opened => opened,
         };
         let pool = opened.map_err(|error| explain(&file, &error))?;
-        Ok(Self { pool, runtime: Handle::current() })
+        Ok(Self { pool, runtime: Handle::current(), unfolded: Unfolded::default() })
     }
 
     /// Whether the file is there.
@@ -181,20 +184,41 @@ fn explain(file: &Path, error: &sqlx::Error) -> String {
 #[async_trait]
 impl MetricStore for SqliteStore {
     async fn close(&self) {
-        let pool = self.pool.clone();
-        // The last connection to close folds the write-ahead log into the file.
-        let _ = self.runtime.spawn(async move { pool.close().await }).await;
+        let (pool, unfolded) = (self.pool.clone(), self.unfolded.take());
+        let closing = async move {
+            if unfolded {
+                fold(&pool).await;
+            }
+            // The last connection to close folds the write-ahead log into the file.
+            pool.close().await;
+        };
+        let _ = self.runtime.spawn(closing).await;
     }
 
     async fn write(&self, rows: &[Row]) -> Result<(), StoreError> {
         let (pool, rows) = (self.pool.clone(), rows.to_vec());
-        let written = self.runtime.spawn(async move { rows::write_all(&pool, &rows).await }).await;
+        let due = self.unfolded.is_due_with(rows.len());
+        let write = async move {
+            rows::write_all(&pool, &rows).await?;
+            if due {
+                fold(&pool).await;
+            }
+            Ok(())
+        };
+        let written: Result<sqlx::Result<()>, _> = self.runtime.spawn(write).await;
         match written {
             Ok(result) => result.map_err(|error| fault(&error)),
             // The writer tells a panic from a store that is down.
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(error) => Err(StoreError::Down(format!("the write was cut off: {error}"))),
         }
+    }
+}
+
+/// Makes the rollups small again; it may as well be done another time.
+async fn fold(pool: &SqlitePool) {
+    if let Err(error) = rows::fold(pool).await {
+        tracing::debug!(%error, "the rollups were not folded");
     }
 }
 

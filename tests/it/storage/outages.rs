@@ -123,7 +123,8 @@ fn guide_38_the_pool_keeps_its_size_when_idle_and_stays_within_its_limit_under_l
         let database = Database::new().await;
         let target = Target { pool_size: 3, pool_max: 5, ..database.target() };
         let store = Arc::new(PostgresStore::open(&target).await.unwrap());
-        let connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'omninode' AND datname = current_database()";
+        let connections = "SELECT count(*) FROM pg_stat_activity \
+                           WHERE application_name = 'omninode' AND datname = current_database()";
         let mut kept = 0;
         for _ in 0..100 {
             kept = database.ask(connections).parse().unwrap();

@@ -70,7 +70,10 @@ fn guide_38_a_statement_or_an_idle_transaction_that_takes_too_long_ends_and_says
         assert!(sqlx::query("SELECT 1").execute(&mut *idle).await.is_err());
         // The pool is none the worse for it.
         sqlx::query("SELECT 1").execute(store.pool()).await.unwrap();
-        let named = database.ask("SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+        let named = database.ask(
+            "SELECT DISTINCT application_name FROM pg_stat_activity \
+                                  WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
         assert_eq!(named, "omninode");
     });
 }

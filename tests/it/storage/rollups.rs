@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use actors::metric::{EventRow, Phase, PhaseRow, Row};
+use actors::ports::MetricStore as _;
 use omninode::storage::{PostgresStore, SqliteStore};
 use sqlx::{AssertSqlSafe, SqlitePool};
 
@@ -84,6 +85,11 @@ const SQLITE_PHASES: &str = "SELECT group_concat(line, char(10)) FROM (
                 AND part.parallel_execution = whole.parallel_execution GROUP BY 1 ORDER BY 1)) AS line
     FROM generation_performance_hourly AS whole GROUP BY hour, node_type, phase, parallel_execution ORDER BY 1)";
 
+/// The most rows that one hour and kind have; phases have one for each way of running.
+const CROWD: &str =
+    "SELECT max(n) FROM (SELECT count(*) AS n FROM generation_performance_hourly GROUP BY hour, node_type, phase
+    UNION ALL SELECT count(*) + 1 FROM event_processing_hourly GROUP BY hour, event_type) AS crowds";
+
 const FILE: &str = "0009_hourly_rollups.sql";
 
 #[test]
@@ -94,6 +100,10 @@ fn what_batches_add_by_hour_on_postgres_is_what_a_recount_gives() {
         let store = PostgresStore::open(&database.target()).await.unwrap();
         send(&store, &rows(1)).await;
         let added = [POSTGRES_EVENTS, POSTGRES_PHASES].map(|sql| database.ask(sql));
+        assert!(database.ask(CROWD).parse::<u32>().unwrap() > 2);
+        store.close().await;
+        assert!(database.ask(CROWD).parse::<u32>().unwrap() <= 2, "folded when it is closed");
+        assert_eq!([POSTGRES_EVENTS, POSTGRES_PHASES].map(|sql| database.ask(sql)), added);
         database
             .run(
                 "DROP TABLE event_processing_hourly, generation_performance_hourly; \
@@ -120,6 +130,11 @@ fn what_batches_add_by_hour_on_sqlite_is_what_a_recount_gives() {
             [events, sqlx::query_scalar(SQLITE_PHASES).fetch_one(&pool).await.unwrap()]
         };
         let added = ask().await;
+        let crowd = async || sqlx::query_scalar::<_, u32>(CROWD).fetch_one(&pool).await.unwrap();
+        assert!(crowd().await > 2);
+        store.close().await;
+        assert!(crowd().await <= 2, "folded when it is closed");
+        assert_eq!(ask().await, added);
         let file = format!("{}/migrations/sqlite/{FILE}", env!("CARGO_MANIFEST_DIR"));
         let again = "DELETE FROM event_processing_hourly; DELETE FROM generation_performance_hourly; \
                      DELETE FROM schema_migrations WHERE version = 9;";

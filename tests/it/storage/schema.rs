@@ -100,6 +100,59 @@ fn guide_02_psql_then_migrate_and_migrate_then_psql_end_in_the_same_schema() {
     });
 }
 
+/// What became of the rows that `incumbent.sql` put in.
+fn assert_adopted(database: &Database) {
+    for (query, rows) in [
+        (
+            "SELECT mixin_a, mixin_b, node_type, compatibility_score, success_count, failure_count, conflict_reason \
+             FROM mixin_compatibility_matrix ORDER BY 1, 2, 3",
+            "Zeta|alpha|EFFECT||0|0|\nalpha|beta|COMPUTE|0.2500|1|3|\nalpha|beta|EFFECT|0.5000|10|10|newer",
+        ),
+        ("SELECT pattern_name, sample_count, \"precision\" FROM pattern_feedback_analysis", "service|2|0.5"),
+        (
+            "SELECT phase, duration_ms, cache_hit, worker_count FROM generation_performance_metrics ORDER BY 2",
+            "total|0|||\ncode_gen|700|f|1\ntotal|1200|t|2",
+        ),
+        (
+            "SELECT template_name, size_bytes, load_time_ms, cache_hits FROM template_cache_metadata",
+            "EFFECT_template|2048|12|7",
+        ),
+        (
+            "SELECT processing_duration_ms, queue_wait_time_ms, attempt, created_at IS NULL FROM event_processing_metrics \
+             ORDER BY 1",
+            "90|10|1|f\n150|20|1|f\n250||3|f",
+        ),
+        ("SELECT sum(events), sum(failures) FROM event_processing_hourly", "3|1"),
+    ] {
+        assert_eq!(database.ask(query), rows.replace("|||\n", "||\n"), "{query}");
+    }
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn guide_02_a_database_of_the_replaced_system_is_adopted_with_its_rows() {
+    run(async {
+        let expected = schema().await;
+        let left = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guide/incumbent.sql");
+        let migrated = Database::new().await;
+        migrated.apply(&left);
+        let status = Store::status(&migrated.target()).await.unwrap().unwrap();
+        assert_eq!((status.version, status.pending.len()), (Some(6), files().len() - 1));
+        migrate(&migrated).await;
+        let by_psql = Database::new().await;
+        by_psql.apply(&left);
+        files().iter().for_each(|file| drop(by_psql.apply(file)));
+        for database in [&migrated, &by_psql] {
+            assert_same(&database.ask(SCHEMA), &expected);
+            assert_adopted(database);
+            assert_up_to_date(database).await;
+        }
+        let store = PostgresStore::open(&migrated.target()).await.unwrap();
+        let rows = [super::rows::event(1), super::rows::phase(2), super::rows::template(3, "own/a.py.j2")];
+        assert_eq!(actors::ports::MetricStore::write(&store, &rows).await, Ok(()));
+    });
+}
+
 #[test]
 #[ignore = "needs a PostgreSQL: ./test storage"]
 fn guide_02_a_missing_database_is_answered_with_the_command_that_creates_it() {
@@ -204,6 +257,32 @@ fn one_who_may_not_change_the_schema_is_told_the_command_and_stores_once_the_own
         // Only the views are behind: rows are stored all the same.
         database.run("DROP VIEW schema_views").await;
         PostgresStore::open(&target).await.unwrap();
+        database.run(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).await;
+    });
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn a_user_with_the_guides_grants_and_those_of_operations_md_stores_everything() {
+    run(async {
+        let database = Database::new().await;
+        migrate(&database).await;
+        let user = format!("{}_app", database.name);
+        let guide = include_str!("../../guide/statements.sql").lines().filter(|line| line.starts_with("GRANT "));
+        let ours = include_str!("../../../OPERATIONS.md").lines().filter(|line| line.starts_with("GRANT "));
+        let grants: Vec<String> = guide
+            .chain(ours)
+            .map(|line| line.replace("omniclaude_app", &user).replace("omninode_bridge", &database.name))
+            .collect();
+        assert_eq!(grants.len(), 9, "{grants:?}");
+        database.run(&format!("CREATE ROLE {user} LOGIN; {}", grants.join("\n"))).await;
+        let store = PostgresStore::open(&Target::new(database.url_as(&user))).await.unwrap();
+        let rows = [super::rows::event(1), super::rows::phase(2), super::rows::template(3, "own/a.py.j2")];
+        for _ in 0..70 {
+            assert_eq!(actors::ports::MetricStore::write(&store, &rows).await, Ok(()));
+        }
+        actors::ports::MetricStore::close(&store).await;
+        assert_eq!(database.ask("SELECT count(*) FROM event_processing_hourly"), "1");
         database.run(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).await;
     });
 }
