@@ -57,22 +57,27 @@ pub(super) async fn run(command: Command, database: &Target, format: Format) -> 
         bar.set_message(step.name.to_owned());
     };
     let done = match command {
-        Command::Cleanup { older_than, dry_run } => storage::cleanup(database, older_than, dry_run, &told)
-            .await
-            .map(|cleaned| (cleanup_shown(cleaned, dry_run, database, format), EXIT_OK)),
-        Command::Vacuum => {
-            storage::vacuum(database, &told).await.map(|worked| (worked_shown(&worked, format), EXIT_OK))
+        Command::Cleanup { older_than, dry_run } => {
+            let cleaned = storage::cleanup(database, older_than, dry_run, &told).await;
+            bar.finish_and_clear();
+            (cleanup_shown(cleaned?, dry_run, database, format), EXIT_OK)
         }
-        Command::Reindex => {
-            storage::reindex(database, &told).await.map(|worked| (worked_shown(&worked, format), EXIT_OK))
+        Command::Vacuum | Command::Reindex => {
+            let worked = match command {
+                Command::Vacuum => storage::vacuum(database, &told).await,
+                _ => storage::reindex(database, &told).await,
+            };
+            bar.finish_and_clear();
+            (worked_shown(&worked?, format), EXIT_OK)
         }
-        Command::Rollup { rebuild } => storage::rollups(database, rebuild, &told).await.map(|agreement| {
-            let code = if agreement.differing > 0 { EXIT_ATTENTION } else { EXIT_OK };
-            (rollup_shown(&agreement, format), code)
-        }),
+        Command::Rollup { rebuild } => {
+            let agreement = storage::rollups(database, rebuild, &told).await;
+            bar.finish_and_clear();
+            let agreement = agreement?;
+            (rollup_shown(&agreement, format), if agreement.differing > 0 { EXIT_ATTENTION } else { EXIT_OK })
+        }
     };
-    bar.finish_and_clear();
-    done
+    Ok(done)
 }
 
 /// What `cleanup` prints as data.
@@ -116,17 +121,17 @@ fn rollup_shown(agreement: &Agreement, format: Format) -> String {
     if format == Format::Json {
         return json(agreement);
     }
-    let hours = count(agreement.hours.unsigned_abs(), "hour");
+    let days = count(agreement.days.unsigned_abs(), "day");
     let rebuilt = match agreement.days_rebuilt {
         Some(days) => format!("{} counted anew. ", count(days, "day")),
         None => String::new(),
     };
     match (&agreement.first, &agreement.last) {
         (Some(first), Some(last)) => format!(
-            "{rebuilt}Rows of {hours}; the rollups of {} differ, from {first} to {last}: `omninode db rollup --rebuild`\n",
-            count(agreement.differing.unsigned_abs(), "hour")
+            "{rebuilt}Rows of {days}; the rollups of {} differ, from {first} to {last}: `omninode db rollup --rebuild`\n",
+            count(agreement.differing.unsigned_abs(), "day")
         ),
-        _ => format!("{rebuilt}Rows of {hours}; the rollups agree with them\n"),
+        _ => format!("{rebuilt}Rows of {days}; the rollups agree with them\n"),
     }
 }
 

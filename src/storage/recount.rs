@@ -8,12 +8,9 @@
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 
-use super::session::{Session, Step, Told, explain};
+use super::session::{Session, Step, Told, demand_rights, explain};
 use super::{Access, Target};
 use actors::ports::MetricStore as _;
-
-/// Held by whoever folds the rollups or counts them anew.
-const ROLLUP_LOCK: i64 = 730_636_067;
 
 /// The days that are looked at.
 pub(super) const FIRST_DAY: &str = "0001-01-01";
@@ -22,9 +19,9 @@ const LAST_DAY: &str = "9999-12-31";
 /// What the rollups say beside what the rows say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Agreement {
-    /// The hours that the rows lie in.
-    pub hours: i64,
-    /// Of these, or of those that only the rollups know, the hours whose figures differ.
+    /// The days (UTC) that the rows lie in.
+    pub days: i64,
+    /// Of these, or of those that only the rollups know, the days whose figures differ.
     pub differing: i64,
     /// The first of them.
     pub first: Option<String>,
@@ -40,22 +37,15 @@ pub struct Agreement {
 pub async fn rollups(target: &Target, rebuild: bool, told: Told<'_>) -> Result<Agreement, String> {
     let (store, mut session) = Session::open(target, if rebuild { Access::Write } else { Access::Read }).await?;
     let said = |error: sqlx::Error| explain(target, &error);
-    let days_rebuilt = match rebuild {
-        true => {
-            demand(&mut session).await?;
-            Some(rebuild_all(&mut session, told).await.map_err(said)?)
-        }
-        false => None,
-    };
+    if let Session::Postgres(connection) = &mut session {
+        let rights: Vec<_> = RIGHTS.iter().copied().filter(|(_, right)| rebuild || *right == "SELECT").collect();
+        demand_rights(connection, &rights).await?;
+    }
+    let days_rebuilt = if rebuild { Some(rebuild_all(&mut session, told).await.map_err(said)?) } else { None };
     let agreement = session.agreement().await.map_err(said)?;
     drop(session);
     store.close().await;
     Ok(Agreement { days_rebuilt, ..agreement })
-}
-
-async fn demand(session: &mut Session) -> Result<(), String> {
-    let Session::Postgres(connection) = session else { return Ok(()) };
-    super::session::demand_rights(connection, RIGHTS).await
 }
 
 /// What counting anew takes.
@@ -148,7 +138,7 @@ impl Session {
     }
 
     async fn agreement(&mut self) -> sqlx::Result<Agreement> {
-        let (hours, differing, first, last) = match self {
+        let (days, differing, first, last) = match self {
             Self::Sqlite(connection) => {
                 sqlx::query_as(include_str!("sqlite/agreement.sql")).fetch_one(&mut **connection).await?
             }
@@ -156,7 +146,7 @@ impl Session {
                 sqlx::query_as(include_str!("postgres/agreement.sql")).fetch_one(&mut **connection).await?
             }
         };
-        Ok(Agreement { hours, differing, first, last, days_rebuilt: None })
+        Ok(Agreement { days, differing, first, last, days_rebuilt: None })
     }
 }
 
@@ -167,7 +157,7 @@ pub(super) fn utc(day: &str) -> String {
 
 /// Until the transaction ends, nobody else folds the rollups or counts them anew.
 pub(super) async fn lock_rollups(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ROLLUP_LOCK).execute(connection).await.map(drop)
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(super::rollup::LOCK).execute(connection).await.map(drop)
 }
 
 async fn recount_in_sqlite(connection: &mut SqliteConnection, from: &str, to: &str) -> sqlx::Result<()> {
