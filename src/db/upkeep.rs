@@ -26,8 +26,8 @@ pub(super) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Give the room of deleted rows back, and bring the statistics of the planner up to date. An SQLite file is locked
-    /// meanwhile.
+    /// Make the room of deleted rows usable again, and bring the statistics of the planner up to date. An SQLite file
+    /// shrinks, and is locked meanwhile.
     Vacuum,
     /// Build the indexes anew; on PostgreSQL rows are read and written meanwhile.
     Reindex,
@@ -100,7 +100,7 @@ fn cleanup_shown(cleaned: Cleaned, dry_run: bool, database: &Target, format: For
         text += &format!("{:<31}  {:>12}  {} UTC\n", table.table, table.rows, table.before);
     }
     if !dry_run && rows > 0 {
-        say(&format!("{} deleted; `omninode db vacuum` gives their room back", count(rows, "row")));
+        say(&format!("{} deleted; `omninode db vacuum` makes their room usable again", count(rows, "row")));
     }
     text
 }

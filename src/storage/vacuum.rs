@@ -20,7 +20,7 @@ pub struct Worked {
     pub bytes_after: i64,
 }
 
-/// Gives room of deleted rows back, and brings the planner's statistics up to date.
+/// Makes the room of deleted rows usable again, and brings the planner's statistics up to date.
 ///
 /// # Errors
 /// In words for the user.

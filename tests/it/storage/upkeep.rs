@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use actors::metric::{EventRow, Row};
 use actors::ports::MetricStore as _;
-use omninode::storage::{Store, Target};
+use omninode::storage::{self, Store, Target};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, SqlitePool};
 
@@ -250,6 +250,49 @@ fn a_service_goes_on_storing_while_a_cleanup_runs_on_sqlite() {
 #[ignore = "needs a PostgreSQL: ./test storage"]
 fn a_service_goes_on_storing_while_a_cleanup_runs_on_postgres() {
     run(async { a_cleanup_is_in_nobodys_way(Place::server().await).await });
+}
+
+/// A store folds when it is closed. Without the lock a fold between the snapshot of a recount and its deletion would count
+/// an hour twice.
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn folding_and_counting_anew_exclude_each_other() {
+    run(async {
+        let place = Place::server().await;
+        let target = Target::new(place.url());
+        let ended = Arc::new(AtomicBool::new(false));
+        let services: Vec<_> = (0..3)
+            .map(|service: u128| {
+                let (target, ended) = (target.clone(), Arc::clone(&ended));
+                tokio::spawn(async move {
+                    let mut batches: u128 = 0;
+                    while !ended.load(Ordering::Relaxed) {
+                        let store = Store::open(&target).await.unwrap();
+                        for _ in 0..3 {
+                            let now = SystemTime::now();
+                            let row = EventRow { created_at: now, ..event_row(service << 64 | batches) };
+                            store.write(&[Row::Event(row)]).await.unwrap();
+                            batches += 1;
+                        }
+                        store.close().await;
+                    }
+                    batches
+                })
+            })
+            .collect();
+        for _ in 0..40 {
+            // The next one would mend what this one has done.
+            let agreement = storage::rollups(&target, true, &|_| ()).await.unwrap();
+            assert_eq!(agreement.differing, 0, "{agreement:?}");
+        }
+        ended.store(true, Ordering::Relaxed);
+        let mut batches = 0;
+        for service in services {
+            batches += service.await.unwrap();
+        }
+        let counted = "SELECT CAST(sum(events) AS TEXT) FROM event_processing_hourly";
+        assert_eq!(place.lines(counted).await, [batches.to_string()]);
+    });
 }
 
 #[test]
