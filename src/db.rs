@@ -1,6 +1,8 @@
 //! `omninode db`: the database as its operator sees it.
 
 mod backup;
+mod figures;
+mod upkeep;
 
 use std::process::ExitCode;
 
@@ -15,14 +17,18 @@ use crate::summary::{Format, count, size};
 
 use backup::{BackupArgs, RestoreArgs};
 
-/// Exit codes: done, and nothing is pending; refused; the database cannot be used; files are pending.
+/// Exit codes: done, and nothing wants attention; refused; wrong command line; the database cannot be used, or not by
+/// this user; something wants attention.
 const EXIT_OK: u8 = 0;
 const EXIT_REFUSED: u8 = 1;
+const EXIT_USAGE: u8 = 2;
 const EXIT_NO_DATABASE: u8 = 3;
-const EXIT_PENDING: u8 = 4;
+const EXIT_ATTENTION: u8 = 4;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, and the schema is up to date; 1 `backup`, `restore`: refused, and nothing \
-was changed; 2 wrong command line or configuration; 3 the database cannot be used; 4 `status`: migrations are pending.";
+was changed; 2 wrong command line or configuration; 3 the database cannot be used, or the user lacks a right; 4 something \
+wants attention: `status`: migrations are pending; `rollup`: figures differ from the rows; `connections`: there is no room \
+for pool_max.";
 
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
@@ -46,6 +52,10 @@ enum Command {
     Backup(BackupArgs),
     /// Restore a backup in one transaction.
     Restore(RestoreArgs),
+    #[command(flatten)]
+    Upkeep(upkeep::Command),
+    #[command(flatten)]
+    Figures(figures::Command),
 }
 
 /// Runs the command inside an async runtime.
@@ -59,6 +69,8 @@ pub async fn run(args: DbArgs, database: &Target) -> std::io::Result<ExitCode> {
         Command::Status => status(database, format).await.map_err(Fault::Database),
         Command::Backup(args) => backup::save(database, &args, format).await.map(|text| (text, EXIT_OK)),
         Command::Restore(args) => backup::restore(database, &args, format).await.map(|text| (text, EXIT_OK)),
+        Command::Upkeep(command) => upkeep::run(command, database, format).await.map_err(Fault::Database),
+        Command::Figures(command) => figures::run(command, database, format).await.map_err(Fault::Database),
     };
     let (text, code) = done.unwrap_or_else(|fault| {
         let (fault, code) = match fault {
@@ -106,7 +118,7 @@ async fn status(database: &Target, format: Format) -> Result<(String, u8), Strin
         (status, Format::Json) => json(status),
         (Some(status), Format::Human) => in_words(status),
     };
-    Ok((text, if pending { EXIT_PENDING } else { EXIT_OK }))
+    Ok((text, if pending { EXIT_ATTENTION } else { EXIT_OK }))
 }
 
 fn in_words(status: &Status) -> String {

@@ -15,6 +15,17 @@ const SHOWN_MAX: usize = 20;
 /// Faults of templates that are remembered, to be shown once.
 const REMEMBERED_MAX: usize = 1_000;
 
+/// A bar for work of another kind: `visible` as for [`Progress::new`].
+pub fn bar(visible: bool) -> ProgressBar {
+    let target = if visible { ProgressDrawTarget::stderr_with_hz(15) } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(None, target);
+    match ProgressStyle::with_template("{bar:30} {pos:>7}/{len}  {elapsed:>4}  {wide_msg}") {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        // The template is a constant; were it wrong, the default bar would do.
+        Err(_) => bar,
+    }
+}
+
 pub struct Progress {
     bar: ProgressBar,
     colour: bool,

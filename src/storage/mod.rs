@@ -4,12 +4,18 @@
 //! once. A fault is told by what its reader does next: here in words for the user, behind the port as a [`StoreError`].
 
 pub mod backup;
+mod cleanup;
+mod connections;
 mod migrations;
 mod postgres;
+mod recount;
 mod rollup;
+mod session;
+mod sizes;
 mod sqlite;
 mod status;
 mod templates;
+mod vacuum;
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -20,11 +26,17 @@ use async_trait::async_trait;
 
 use crate::secret::{Secret, mask_url};
 
+pub use cleanup::{Cleaned, CleanedTable, cleanup};
+pub use connections::{Application, Connections, connections};
 pub use migrations::SCHEMA_VERSION;
 pub use postgres::PostgresStore;
+pub use recount::{Agreement, rollups};
+pub use session::{Step, Told};
+pub use sizes::{IndexUse, Indexes, Sizes, TableSize, indexes, sizes};
 pub use sqlite::SqliteStore;
 pub use status::{Status, Table};
 pub use templates::StoredTemplate;
+pub use vacuum::{Worked, reindex, vacuum};
 
 /// A database, and how it is used. All but the URL concerns PostgreSQL only.
 #[derive(Debug, Clone, PartialEq, Eq)]

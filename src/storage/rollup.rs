@@ -33,6 +33,9 @@ impl Unfolded {
     }
 }
 
+/// Held on PostgreSQL by whoever folds the rollups or counts them anew.
+pub(super) const LOCK: i64 = 730_636_067;
+
 /// Counts of values by slot.
 pub(super) type Histogram = BTreeMap<i32, i64>;
 

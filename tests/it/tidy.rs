@@ -47,7 +47,7 @@ const APPLICATION: &[(&str, &[&str])] = &[
         ],
     ),
     ("cache", &["app", "clock", "diagnostics", "intake", "packs", "storage", "summary"]),
-    ("db", &["app", "diagnostics", "storage", "summary"]),
+    ("db", &["app", "diagnostics", "progress", "storage", "summary"]),
     ("cli", &["app", "cache", "config", "db", "generate", "packages", "report", "storage", "summary"]),
 ];
 

@@ -221,14 +221,11 @@ async fn upsert(connection: &mut PgConnection, rows: &[&TemplateRow]) -> sqlx::R
         .map(drop)
 }
 
-/// Held by whoever folds the rollups or counts them anew.
-const ROLLUP_LOCK: i64 = 730_636_067;
-
 /// Makes one row of the rows of an hour, unless somebody else is at it.
 pub(super) async fn fold(pool: &PgPool) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
     let mine: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
-        .bind(ROLLUP_LOCK)
+        .bind(rollup::LOCK)
         .fetch_one(&mut *transaction)
         .await?;
     if mine {

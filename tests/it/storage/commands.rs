@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::{Database, run};
 use crate::support::{Bench, Ended, corpus};
 
-fn omninode(bench: &Bench, url: &str, arguments: &[&str]) -> Ended {
+pub(super) fn omninode(bench: &Bench, url: &str, arguments: &[&str]) -> Ended {
     let mut command = bench.program();
     Ended::of(&command.args(arguments).args(["--database", url]).output().unwrap())
 }
 
-fn data(ended: &Ended) -> Value {
+pub(super) fn data(ended: &Ended) -> Value {
     serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"))
 }
 

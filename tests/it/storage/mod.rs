@@ -5,6 +5,7 @@
 mod backup;
 mod cluster;
 mod commands;
+mod figures;
 mod memory;
 mod outages;
 mod refusals;
@@ -14,6 +15,7 @@ mod schema;
 mod subject;
 mod suite;
 mod tls;
+mod upkeep;
 
 pub(crate) use cluster::{Cluster, Database, psql};
 
