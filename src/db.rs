@@ -1,5 +1,7 @@
 //! `omninode db`: the database as its operator sees it.
 
+mod grants;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -36,6 +38,8 @@ enum Command {
     Migrate,
     /// Tell the version of the schema, what is pending, tables with their rows and sizes, views, and the server.
     Status,
+    /// Print the SQL of the database's roles, or put it in force.
+    Grants(grants::GrantsArgs),
 }
 
 /// Runs the command inside an async runtime.
@@ -46,6 +50,7 @@ pub async fn run(args: DbArgs, database: &Target) -> std::io::Result<ExitCode> {
     let done = match args.command {
         Command::Migrate => migrate(database, args.format).await,
         Command::Status => status(database, args.format).await,
+        Command::Grants(grants) => grants::run(grants, database, args.format).await,
     };
     let (text, code) = done.unwrap_or_else(|fault| {
         say(&format!("error: {}", diagnostics::printable(&fault)));

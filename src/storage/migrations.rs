@@ -2,6 +2,8 @@
 //! is another than the database has. Every file may also be applied by hand (`psql -f`): what a database has is asked of the
 //! database, never remembered elsewhere.
 
+use std::collections::BTreeSet;
+
 /// A file of `migrations/`.
 pub(super) struct File {
     pub(super) name: &'static str,
@@ -79,6 +81,14 @@ impl Files {
         names(self.views.sql, &["CREATE OR REPLACE VIEW ", "CREATE VIEW "])
     }
 
+    /// Of all files, each once.
+    pub(super) fn functions(&self) -> Vec<&'static str> {
+        let files = self.numbered.iter().chain([&self.views]);
+        let functions: BTreeSet<_> =
+            files.flat_map(|file| names(file.sql, &["CREATE FUNCTION ", "CREATE OR REPLACE FUNCTION "])).collect();
+        functions.into_iter().collect()
+    }
+
     pub(super) fn tables(&self) -> Vec<&'static str> {
         self.numbered
             .iter()
@@ -96,7 +106,6 @@ fn names(sql: &'static str, words: &[&str]) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::*;

@@ -3,6 +3,7 @@
 //! Both have the same tables and views (`migrations/`), take a batch in one transaction, and store a row that is sent twice
 //! once. A fault is told by what its reader does next: here in words for the user, behind the port as a [`StoreError`].
 
+mod grants;
 mod migrations;
 mod postgres;
 mod rollup;
@@ -11,6 +12,7 @@ mod status;
 mod templates;
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use actors::metric::Row;
@@ -19,6 +21,7 @@ use async_trait::async_trait;
 
 use crate::secret::{Secret, mask_url};
 
+pub use grants::{Role, Roles};
 pub use migrations::SCHEMA_VERSION;
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
@@ -37,13 +40,16 @@ pub struct Target {
     pub command_timeout: Duration,
     /// What holds where the URL says nothing: a word of libpq's, such as `verify-full`.
     pub ssl_mode: Option<String>,
+    /// Who may have signed the server's certificate, where the URL names nobody.
+    pub ssl_root_cert: Option<PathBuf>,
 }
 
 impl Target {
     /// A database with the settings that hold where nobody gives others, for one who writes alone.
     pub fn new(url: impl Into<String>) -> Self {
         let url = Secret::new(url);
-        Self { url, pool_size: 0, pool_max: 10, command_timeout: Duration::from_secs(60), ssl_mode: None }
+        let command_timeout = Duration::from_secs(60);
+        Self { url, pool_size: 0, pool_max: 10, command_timeout, ssl_mode: None, ssl_root_cert: None }
     }
 
     /// The URL without its secrets.
@@ -127,8 +133,24 @@ impl Store {
             Self::Postgres(store) => status::of_postgres(store).await,
         };
         store.close().await;
-        let status = status.map_err(|error| format!("database {}: {error}", target.shown()))?;
+        let told = |error| format!("database {}: {error}{}", target.shown(), grants::help(&error));
+        let status = status.map_err(told)?;
         Ok(Some(Status { database: target.shown(), ..status }))
+    }
+
+    /// The roles of a server, as SQL, and with `apply` in force.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; and an embedded database has no roles.
+    pub async fn grants(target: &Target, roles: &Roles, apply: bool) -> Result<String, String> {
+        match target.kind()? {
+            Kind::Sqlite => Err(format!(
+                "{} has no roles: who may read or write the file may read or write all of it; `db grants` is for PostgreSQL",
+                target.shown()
+            )),
+            Kind::Postgres if apply => PostgresStore::grant(target, roles).await,
+            Kind::Postgres => PostgresStore::grants_of(target, roles),
+        }
     }
 
     /// The figures of all templates, by name.
@@ -140,7 +162,9 @@ impl Store {
             Self::Sqlite(store) => templates::of_sqlite(store.pool()).await,
             Self::Postgres(store) => templates::of_postgres(store.pool()).await,
         };
-        templates.map_err(|error| format!("the figures of the template cache cannot be read: {error}"))
+        templates.map_err(|error| {
+            format!("the figures of the template cache cannot be read: {error}{}", grants::help(&error))
+        })
     }
 
     /// Drops the figures of a template, or of all; how many rows there were.
@@ -152,7 +176,9 @@ impl Store {
             Self::Sqlite(store) => templates::forget_in_sqlite(store.pool(), name).await,
             Self::Postgres(store) => templates::forget_in_postgres(store.pool(), name).await,
         };
-        forgotten.map_err(|error| format!("the figures of the template cache cannot be changed: {error}"))
+        forgotten.map_err(|error| {
+            format!("the figures of the template cache cannot be changed: {error}{}", grants::help(&error))
+        })
     }
 }
 
