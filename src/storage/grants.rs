@@ -146,7 +146,8 @@ impl Roles {
     /// Hands everything of ours to the owner.
     fn owned(&self, database: &str) -> String {
         let Some(name) = &self.owner else {
-            return "-- The owner of the tables stays who it is; `--owner NAME` hands them to a role of its own.\n\n".to_owned();
+            return "-- The owner of the tables stays who it is; `--owner NAME` hands them to a role of its own.\n\n"
+                .to_owned();
         };
         let (owner, text) = (identifier(name), literal(name));
         let mut sql = format!(
@@ -169,13 +170,13 @@ impl Roles {
             [&self.application, &self.maintenance, &self.read_only].map(|name| literal(name));
         let tables = POSTGRES.tables().join(", ");
         format!(
-            "DO $$ DECLARE found text; BEGIN\n    \
-             SELECT rolname INTO found FROM pg_roles AS role, pg_class AS ours\n    \
+            "DO $$ DECLARE wrong text; BEGIN\n    \
+             SELECT rolname INTO wrong FROM pg_roles AS role, pg_class AS ours\n    \
              WHERE ours.oid = ANY ('{{{tables}}}'::regclass[]) AND (rolname = {maintenance} AND role.oid = relowner\n        \
              OR rolname IN ({application}, {read_only}) AND pg_has_role(role.oid, relowner, 'MEMBER'));\n    \
-             IF FOUND THEN\n        \
+             IF wrong IS NOT NULL THEN\n        \
              RAISE EXCEPTION '% owns tables or is a superuser, so no grant limits it: name another role, or an owner'\n            \
-             ' of its own with --owner', found;\n    \
+             ' of its own with --owner', wrong;\n    \
              END IF;\nEND $$;\n\n"
         )
     }
@@ -186,7 +187,9 @@ impl Roles {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut *connection).await?;
         let roles = self.granted();
         let tables = roles.iter().flat_map(|role| {
-            role.grants.iter().flat_map(move |(table, verbs)| verbs.iter().map(move |verb| (&*role.name, *table, *verb)))
+            role.grants
+                .iter()
+                .flat_map(move |(table, verbs)| verbs.iter().map(move |verb| (&*role.name, *table, *verb)))
         });
         let wider = roles.iter().flat_map(|role| [(&*role.name, "", "CONNECT"), (&*role.name, "public", "USAGE")]);
         let wanted: Vec<(&str, &str, &str)> = tables.chain(wider).collect();
@@ -241,11 +244,17 @@ fn by_verbs<'g>(grants: &'g BTreeMap<&'g str, Vec<&'g str>>) -> BTreeMap<&'g [&'
     groups
 }
 
-/// What to do about a statement that was not allowed.
+/// Whether the server did not allow a statement.
+pub(super) fn is_refused(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42501")
+}
+
+/// What to do about a statement that was not allowed; nothing about another.
 pub(super) fn help(error: &sqlx::Error) -> &'static str {
-    match error.as_database_error().and_then(|error| error.code()).as_deref() {
-        Some("42501") => "; `omninode db grants` prints what a role needs, and with --apply its owner gives it",
-        _ => "",
+    if is_refused(error) {
+        "; `omninode db grants` prints what a role needs, and with --apply its owner gives it"
+    } else {
+        ""
     }
 }
 

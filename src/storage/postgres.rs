@@ -28,6 +28,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connections in use may take to end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+const AS_OWNER: &str = "; run it as the owner of the database and of its tables, or as a superuser";
+
 /// Held in a session by whoever changes the schema.
 const MIGRATION_LOCK: i64 = 730_636_066;
 
@@ -108,7 +110,8 @@ impl PostgresStore {
     pub async fn grant(target: &Target, roles: &Roles) -> Result<String, String> {
         let server = Server::of(target)?;
         let mut connection = server.connect().await?;
-        let explained = |error: &sqlx::Error| server.explain(error);
+        let explained =
+            |error: &sqlx::Error| server.explain(error) + if grants::is_refused(error) { AS_OWNER } else { "" };
         let pending = pending(&mut connection).await.map_err(|error| explained(&error))?;
         if !pending.is_empty() {
             return Err(format!(
@@ -118,20 +121,11 @@ impl PostgresStore {
             ));
         }
         let sql = roles.sql(server.database());
-        let done = roles.apply(&mut connection, &sql).await.map_err(|error| {
-            let help = match error.as_database_error().and_then(|error| error.code()).as_deref() {
-                Some("42501") => "; run it as the owner of the database and of its tables, or as a superuser",
-                _ => "",
-            };
-            server.explain(&error) + help
-        });
+        let done = roles.apply(&mut connection, &sql).await.map_err(|error| explained(&error));
         let _ = connection.close().await;
         match done?.as_slice() {
             [] => Ok(sql),
-            missing => Err(format!(
-                "the server did not grant {}; run it as the owner of the database and of its tables, or as a superuser",
-                missing.join(", ")
-            )),
+            missing => Err(format!("the server did not grant {}{AS_OWNER}", missing.join(", "))),
         }
     }
 

@@ -132,6 +132,8 @@ impl Server {
                 let told = message(error);
                 format!("`{user}` may not do that in the database `{database}` at {place}: {told}")
             }
+            // Raised by our own SQL, in words for the user.
+            (_, "P0001") => message(error),
             (_, "57P03") => format!("the PostgreSQL server at {place} is starting or stopping; try again"),
             (sqlx::Error::Tls(cause), _) if cause.to_string().contains("does not support TLS") => format!(
                 "the PostgreSQL server at {place} offers no TLS, and without it everybody on the way could read what is \

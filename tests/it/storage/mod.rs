@@ -7,6 +7,7 @@ mod commands;
 mod memory;
 mod outages;
 mod refusals;
+mod roles;
 mod rollups;
 mod rows;
 mod schema;
