@@ -133,7 +133,7 @@ impl Store {
             Self::Postgres(store) => status::of_postgres(store).await,
         };
         store.close().await;
-        let told = |error| format!("database {}: {error}{}", target.shown(), grants::help(&error));
+        let told = |error| format!("database {}: {}{}", target.shown(), postgres::told(&error), grants::help(&error));
         let status = status.map_err(told)?;
         Ok(Some(Status { database: target.shown(), ..status }))
     }

@@ -173,6 +173,14 @@ impl MetricStore for PostgresStore {
     }
 }
 
+/// What went wrong with a statement; with the setting behind it, where one has ended it.
+pub(super) fn told(error: &sqlx::Error) -> String {
+    match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        Some("57014") => connect::too_long(error),
+        _ => error.to_string(),
+    }
+}
+
 /// Whether the rows are at fault or the database is away.
 fn fault(error: &sqlx::Error) -> StoreError {
     /// Classes of SQLSTATE for what another try cannot change: a value that its type does not take, a constraint, a row
@@ -188,7 +196,7 @@ fn fault(error: &sqlx::Error) -> StoreError {
         sqlx::Error::PoolTimedOut => {
             format!("no connection within {} s: the server is away, or all are in use", ACQUIRE_TIMEOUT.as_secs())
         }
-        error => error.to_string(),
+        error => told(error),
     };
     if of_rows { StoreError::Refused(told) } else { StoreError::Down(told) }
 }

@@ -4,6 +4,7 @@
 //! with the reason. `./test guide` runs them all and prints the count.
 
 mod configuration;
+mod inputs;
 mod statements;
 mod template_cache;
 mod variables;
@@ -80,7 +81,6 @@ const NOT_YET: &[(u8, Missing)] = &[
     (48, Part("`omninode db indexes`")),
     (50, All("metric retention")),
     (51, All("`omninode db backup`, `restore`")),
-    (52, All("`omninode db grants`")),
     (53, Part("a node type at HTTP and NATS, which come with `serve`")),
 ];
 

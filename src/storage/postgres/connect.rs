@@ -132,6 +132,7 @@ impl Server {
                 let told = message(error);
                 format!("`{user}` may not do that in the database `{database}` at {place}: {told}")
             }
+            (_, "57014") => too_long(error),
             // Raised by our own SQL, in words for the user.
             (_, "P0001") => message(error),
             (_, "57P03") => format!("the PostgreSQL server at {place} is starting or stopping; try again"),
@@ -158,6 +159,14 @@ impl Server {
 /// What the server says, without the library's words around it.
 fn message(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+/// What became of a statement that the server ended.
+pub(super) fn too_long(error: &sqlx::Error) -> String {
+    format!(
+        "the server ended a statement ({}); database.command_timeout_seconds says how long one may take",
+        message(error)
+    )
 }
 
 fn certificate(place: &str, cause: &dyn std::fmt::Display) -> String {

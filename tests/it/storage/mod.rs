@@ -4,6 +4,7 @@
 
 mod cluster;
 mod commands;
+mod limits;
 mod memory;
 mod outages;
 mod refusals;
@@ -11,6 +12,7 @@ mod roles;
 mod rollups;
 mod rows;
 mod schema;
+mod secrets;
 mod subject;
 mod suite;
 mod tls;
