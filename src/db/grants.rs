@@ -29,8 +29,8 @@ pub(super) struct GrantsArgs {
 
 /// A name that the server takes for a role.
 fn role(name: &str) -> Result<String, String> {
-    if name.is_empty() || name.len() > 63 || name.chars().any(char::is_control) {
-        return Err("the name of a role has 1 to 63 bytes, on one line".to_owned());
+    if name.is_empty() || name.len() > 63 || name.chars().any(|c| c.is_control() || c == '$') {
+        return Err("the name of a role has 1 to 63 bytes, on one line, without a `$`".to_owned());
     }
     if name.starts_with("pg_") || ["public", "none"].contains(&name) {
         return Err("PostgreSQL keeps this name for itself".to_owned());

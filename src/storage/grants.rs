@@ -97,8 +97,8 @@ impl Roles {
         let names = names.join(", ");
         let database = identifier(database);
         let mut sql = format!(
-            "-- Roles of the database {database}. Run it after `omninode db migrate`, as the owner of the database and of\n\
-             -- its tables or as a superuser; again after a migration that adds tables. Twice does no harm.\nBEGIN;\n\n\
+            "-- The roles of a database. Run it after `omninode db migrate`, as the owner of the database and of its tables\n\
+             -- or as a superuser; again after a migration that adds tables. Twice does no harm.\nBEGIN;\n\n\
              -- A new role has no password, and nobody logs in as it. In psql: \\password {}\n{}\n",
             identifier(&self.application),
             self.created(),

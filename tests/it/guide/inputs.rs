@@ -19,7 +19,7 @@ const TYPES: [(&str, bool); 8] = [
 #[test]
 fn guide_53_the_command_line_refuses_a_node_type_outside_the_four() {
     for (node_type, right) in TYPES {
-        // Small letters are taken for what they mean.
+        // Here small letters are taken for what they mean.
         let right = right || node_type == "effect";
         let bench = Bench::new();
         let text = contract("node_a_compute").replace("COMPUTE_GENERIC", &format!("\"{node_type}\""));

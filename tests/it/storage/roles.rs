@@ -16,6 +16,9 @@ const APPLICATION: &str = "omniclaude_app";
 const MAINTENANCE: &str = "omninode_maintenance";
 const READ_ONLY: &str = "omninode_readonly";
 
+/// A name that has to be quoted in every way.
+const WEIRD: &str = "we ird\"'r\\n";
+
 /// The block of the operations guide, lines 1211 to 1226.
 const GUIDE: &str = "-- Create dedicated application user
 CREATE USER omniclaude_app WITH PASSWORD 'secure-password';
@@ -163,6 +166,10 @@ fn guide_52_the_application_stores_rows_and_looks_at_the_schema_without_changing
         let status = house.omninode(&url, &["db", "status"]).expect_code(0).stdout;
         assert!(status.contains("up to date"), "{status}");
         house.omninode(&url, &["db", "migrate"]).expect_code(0);
+        house.passwords(&[MAINTENANCE]).await;
+        for role in [MAINTENANCE, READ_ONLY] {
+            house.omninode(&house.url_as(role), &["db", "status"]).expect_code(0);
+        }
 
         let only_reads = house.generate(&house.url_as(READ_ONLY));
         assert!(
@@ -216,7 +223,7 @@ fn whoever_may_make_no_tables_is_told_so_in_one_line() {
 fn what_is_printed_is_what_is_applied_and_twice_does_no_harm() {
     run(async {
         let house = House::migrated().await;
-        let arguments = ["db", "grants", "--app-user", "we ird\"'r", "--owner", OWNER];
+        let arguments = ["db", "grants", "--app-user", WEIRD, "--owner", OWNER];
         let printed = house.omninode(&house.url(), &arguments).expect_code(0).stdout;
         let before = house.privileges();
         house.omninode(&house.url(), &[&arguments[..], &["--apply"]].concat()).expect_code(0);
@@ -244,7 +251,7 @@ fn what_is_printed_is_what_is_applied_and_twice_does_no_harm() {
         let owner = house.url_as(OWNER);
         house.omninode(&owner, &["db", "migrate"]).expect_code(0);
         assert_eq!(house.ask("SELECT has_table_privilege('omninode_readonly', 'schema_views', 'SELECT')"), "f");
-        house.omninode(&owner, &["db", "grants", "--apply", "--app-user", "we ird\"'r"]).expect_code(0);
+        house.omninode(&owner, &["db", "grants", "--apply", "--app-user", WEIRD]).expect_code(0);
         assert_eq!(house.ask("SELECT has_table_privilege('omninode_readonly', 'schema_views', 'SELECT')"), "t");
     });
 }
@@ -272,11 +279,36 @@ fn a_role_that_no_grant_limits_and_a_user_who_may_not_grant_are_refused_and_noth
         // The roles are there, but nobody of ours.
         house.sql("CREATE ROLE omniclaude_app; CREATE ROLE omninode_maintenance; CREATE ROLE omninode_readonly").await;
         refused(&house.url_as("stranger"), &[], "as the owner of the database and of its tables, or as a superuser");
-        for wrong in ["", "pg_mine", "public", "a\nb"] {
+        for wrong in ["", "pg_mine", "public", "a\nb", "a$$b"] {
             house.omninode(&superuser, &["db", "grants", "--app-user", wrong]).expect_code(2);
         }
         let file = house.bench.database();
         let told = house.omninode(&file, &["db", "grants"]).expect_code(3).stderr;
         assert!(told.contains("has no roles") && !house.bench.path("omninode.db").exists(), "{told}");
+    });
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn no_superuser_is_needed_by_who_owns_the_database_and_may_make_roles() {
+    run(async {
+        let house = House::new().await;
+        house.sql("CREATE ROLE admin LOGIN CREATEROLE; ALTER DATABASE omninode_bridge OWNER TO admin").await;
+        // Before 15 the schema is a superuser's, and everybody may use it.
+        house.sql("ALTER SCHEMA public OWNER TO admin").await;
+        house.passwords(&["admin"]).await;
+        let admin = house.url_as("admin");
+        house.omninode(&admin, &["db", "migrate"]).expect_code(0);
+        house.omninode(&admin, &["db", "grants", "--apply"]).expect_code(0);
+        house.omninode(&admin, &["db", "grants", "--apply", "--owner", OWNER]).expect_code(0);
+        assert_eq!(house.ask("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"), OWNER);
+        assert_eq!(house.ask("SELECT DISTINCT viewowner FROM pg_views WHERE schemaname = 'public'"), OWNER);
+        let functions = "SELECT DISTINCT proowner::regrole FROM pg_proc WHERE pronamespace = 'public'::regnamespace";
+        assert_eq!(house.ask(functions), OWNER);
+        house.passwords(&[APPLICATION]).await;
+        assert_eq!(house.generate(&house.url_as(APPLICATION)), "");
+        assert_eq!(house.ask("SELECT count(*) FROM event_processing_metrics"), "1");
+        // Who gave them away is a member of the owner's role, and may go on.
+        house.omninode(&admin, &["db", "grants", "--apply", "--owner", OWNER]).expect_code(0);
     });
 }
