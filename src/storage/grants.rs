@@ -175,8 +175,7 @@ impl Roles {
              WHERE ours.oid = ANY ('{{{tables}}}'::regclass[]) AND (rolname = {maintenance} AND role.oid = relowner\n        \
              OR rolname IN ({application}, {read_only}) AND pg_has_role(role.oid, relowner, 'MEMBER'));\n    \
              IF wrong IS NOT NULL THEN\n        \
-             RAISE EXCEPTION '% owns tables or is a superuser, so no grant limits it: name another role, or an owner'\n            \
-             ' of its own with --owner', wrong;\n    \
+             RAISE EXCEPTION '% owns tables or is a superuser: no grant limits it; name another, or an --owner', wrong;\n    \
              END IF;\nEND $$;\n\n"
         )
     }
