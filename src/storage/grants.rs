@@ -44,7 +44,7 @@ const MAINTENANCE: Grants = &[
     ("generation_performance_metrics", &["SELECT", "DELETE"]),
     ("template_cache_metadata", &["SELECT"]),
     ("event_processing_metrics", &["SELECT", "DELETE"]),
-    ("template_cache_reports", &["SELECT"]),
+    ("template_cache_reports", &["SELECT", "DELETE"]),
     ("event_processing_hourly", &["SELECT", "INSERT", "DELETE"]),
     ("generation_performance_hourly", &["SELECT", "INSERT", "DELETE"]),
 ];

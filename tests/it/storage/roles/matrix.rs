@@ -12,7 +12,7 @@ const TABLES: [(&str, [&str; 3]); 10] = [
     ("generation_performance_metrics", ["si", "sd", "s"]),
     ("template_cache_metadata", ["siud", "s", "s"]),
     ("event_processing_metrics", ["si", "sd", "s"]),
-    ("template_cache_reports", ["sid", "s", "s"]),
+    ("template_cache_reports", ["sid", "sd", "s"]),
     ("event_processing_hourly", ["sid", "sid", "s"]),
     ("generation_performance_hourly", ["sid", "sid", "s"]),
     // A view that every command asks.
