@@ -265,6 +265,7 @@ fn database(settings: &Settings) -> Target {
         pool_max: u32::try_from(wanted.pool_max).unwrap_or(u32::MAX),
         command_timeout: wanted.command_timeout,
         ssl_mode: wanted.ssl_mode.map(|mode| mode.as_str().to_owned()),
+        ssl_root_cert: wanted.ssl_root_cert.clone().map(PathBuf::from),
     }
 }
 

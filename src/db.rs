@@ -2,6 +2,7 @@
 
 mod backup;
 mod figures;
+mod grants;
 mod upkeep;
 
 use std::process::ExitCode;
@@ -56,6 +57,8 @@ enum Command {
     Upkeep(upkeep::Command),
     #[command(flatten)]
     Figures(figures::Command),
+    /// Print the SQL of the database's roles, or put it in force.
+    Grants(grants::GrantsArgs),
 }
 
 /// Runs the command inside an async runtime.
@@ -71,6 +74,7 @@ pub async fn run(args: DbArgs, database: &Target) -> std::io::Result<ExitCode> {
         Command::Restore(args) => backup::restore(database, &args, format).await.map(|text| (text, EXIT_OK)),
         Command::Upkeep(command) => upkeep::run(command, database, format).await.map_err(Fault::Database),
         Command::Figures(command) => figures::run(command, database, format).await.map_err(Fault::Database),
+        Command::Grants(grants) => grants::run(grants, database, format).await.map_err(Fault::Database),
     };
     let (text, code) = done.unwrap_or_else(|fault| {
         let (fault, code) = match fault {

@@ -37,7 +37,7 @@ pub(super) fn open(named: Option<&Path>, default: &Path, flag: &str) -> Option<O
         let mode = kind.permissions().mode() & 0o777;
         if kind.is_file() && mode & 0o044 != 0 {
             let warning = fault(format!("others can read this file (mode {mode:04o})"));
-            open_to_others = Some(warning.expected("mode 0600").help(format!("chmod 600 {name}")));
+            open_to_others = Some(warning.expected("mode 0600").help(format!("chmod 600 {}", shell_word(&name))));
         }
         file.take(BYTES_MAX + 1).read_to_end(&mut bytes)
     });
@@ -59,6 +59,13 @@ pub(super) fn open(named: Option<&Path>, default: &Path, flag: &str) -> Option<O
         }
     };
     Some(Opened { name, content, open_to_others })
+}
+
+/// As it can be pasted into a shell.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let word = if word.starts_with('-') { format!("./{word}") } else { word.to_owned() };
+    if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 pub(super) fn utf8(name: &str, bytes: Vec<u8>) -> Result<String, Diagnostic> {

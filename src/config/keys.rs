@@ -3,7 +3,7 @@
 use codegen::nearest;
 
 /// Key and variable (empty where only the file and flags give it), in the order in which settings are shown.
-pub(super) const KEYS: [(&str, &str); 30] = [
+pub(super) const KEYS: [(&str, &str); 31] = [
     ("environment", ""),
     ("database.url", "DATABASE_URL"),
     ("database.host", ""),
@@ -17,6 +17,7 @@ pub(super) const KEYS: [(&str, &str); 30] = [
     ("database.pool_max", ""),
     ("database.command_timeout_seconds", ""),
     ("database.ssl_mode", ""),
+    ("database.ssl_root_cert", ""),
     ("template_cache.enabled", ""),
     ("template_cache.max_templates", ""),
     ("template_cache.max_size_mb", ""),

@@ -34,6 +34,8 @@ pub struct Database {
     pub command_timeout: Duration,
     /// Of PostgreSQL, where the URL names none.
     pub ssl_mode: Option<SslMode>,
+    /// The same: a file with the certificate of who signed the server's.
+    pub ssl_root_cert: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -139,12 +141,14 @@ fn database(reader: &mut Reader<'_>, monitored: bool, cores: usize) -> Database 
     let (pool_size, pool_max) = pool(reader, on_server, cores);
     let timeout = reader.pick("database.command_timeout_seconds", on_server, Whole::<1, 86_400>(60));
     let ssl_mode = reader.pick_if::<SslMode>("database.ssl_mode", on_server, "");
+    let root_cert = reader.pick_if::<String>("database.ssl_root_cert", on_server, "");
     Database {
         url: url.value,
         pool_size,
         pool_max,
         command_timeout: Duration::from_secs(timeout.value.0),
         ssl_mode: ssl_mode.map(|mode| mode.value),
+        ssl_root_cert: root_cert.map(|file| file.value),
     }
 }
 

@@ -101,7 +101,7 @@ impl Target {
     /// The URL names no database.
     pub fn name(&self) -> Result<String, String> {
         let name = match self.kind()? {
-            Kind::Postgres => super::postgres::Server::of(self)?.database(),
+            Kind::Postgres => super::postgres::Server::of(self)?.database().to_owned(),
             Kind::Sqlite => {
                 let file = super::sqlite::file_of(self.url.reveal())?;
                 file.file_stem().unwrap_or_default().to_string_lossy().into_owned()

@@ -81,6 +81,7 @@ impl Files {
         names(self.views.sql, &["CREATE OR REPLACE VIEW ", "CREATE VIEW "])
     }
 
+    /// Of all files, each once.
     pub(super) fn functions(&self) -> BTreeSet<&'static str> {
         let files = self.numbered.iter().chain([&self.views]);
         files.flat_map(|file| names(file.sql, &["CREATE OR REPLACE FUNCTION ", "CREATE FUNCTION "])).collect()

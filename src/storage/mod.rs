@@ -6,6 +6,7 @@
 pub mod backup;
 mod cleanup;
 mod connections;
+mod grants;
 mod migrations;
 mod postgres;
 mod recount;
@@ -18,6 +19,7 @@ mod templates;
 mod vacuum;
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use actors::metric::Row;
@@ -28,6 +30,7 @@ use crate::secret::{Secret, mask_url};
 
 pub use cleanup::{Cleaned, CleanedTable, cleanup};
 pub use connections::{Application, Connections, connections};
+pub use grants::{Role, Roles};
 pub use migrations::SCHEMA_VERSION;
 pub use postgres::PostgresStore;
 pub use recount::{Agreement, rollups};
@@ -50,13 +53,16 @@ pub struct Target {
     pub command_timeout: Duration,
     /// What holds where the URL says nothing: a word of libpq's, such as `verify-full`.
     pub ssl_mode: Option<String>,
+    /// Who may have signed the server's certificate, where the URL names nobody.
+    pub ssl_root_cert: Option<PathBuf>,
 }
 
 impl Target {
     /// A database with the settings that hold where nobody gives others, for one who writes alone.
     pub fn new(url: impl Into<String>) -> Self {
         let url = Secret::new(url);
-        Self { url, pool_size: 0, pool_max: 10, command_timeout: Duration::from_secs(60), ssl_mode: None }
+        let command_timeout = Duration::from_secs(60);
+        Self { url, pool_size: 0, pool_max: 10, command_timeout, ssl_mode: None, ssl_root_cert: None }
     }
 
     /// The URL without its secrets.
@@ -141,8 +147,24 @@ impl Store {
             Self::Postgres(store) => status::of_postgres(store).await,
         };
         store.close().await;
-        let status = status.map_err(|error| format!("database {}: {error}", target.shown()))?;
+        let told = |error| format!("database {}: {}{}", target.shown(), postgres::told(&error), grants::help(&error));
+        let status = status.map_err(told)?;
         Ok(Some(Status { database: target.shown(), ..status }))
+    }
+
+    /// The roles of a server, as SQL, and with `apply` in force.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; and an embedded database has no roles.
+    pub async fn grants(target: &Target, roles: &Roles, apply: bool) -> Result<String, String> {
+        match target.kind()? {
+            Kind::Sqlite => Err(format!(
+                "{} has no roles: who may read or write the file may read or write all of it; `db grants` is for PostgreSQL",
+                target.shown()
+            )),
+            Kind::Postgres if apply => PostgresStore::grant(target, roles).await,
+            Kind::Postgres => PostgresStore::grants_of(target, roles),
+        }
     }
 
     /// The figures of all templates, by name.
@@ -154,7 +176,9 @@ impl Store {
             Self::Sqlite(store) => templates::of_sqlite(store.pool()).await,
             Self::Postgres(store) => templates::of_postgres(store.pool()).await,
         };
-        templates.map_err(|error| format!("the figures of the template cache cannot be read: {error}"))
+        templates.map_err(|error| {
+            format!("the figures of the template cache cannot be read: {error}{}", grants::help(&error))
+        })
     }
 
     /// Drops the figures of a template, or of all; how many rows there were.
@@ -166,7 +190,9 @@ impl Store {
             Self::Sqlite(store) => templates::forget_in_sqlite(store.pool(), name).await,
             Self::Postgres(store) => templates::forget_in_postgres(store.pool(), name).await,
         };
-        forgotten.map_err(|error| format!("the figures of the template cache cannot be changed: {error}"))
+        forgotten.map_err(|error| {
+            format!("the figures of the template cache cannot be changed: {error}{}", grants::help(&error))
+        })
     }
 }
 

@@ -17,6 +17,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tokio::runtime::Handle;
 
 use super::Target;
+use super::grants::{self, Roles, WRITER, identifier};
 use super::migrations::{Applied, File, POSTGRES};
 use super::rollup::Unfolded;
 
@@ -27,6 +28,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long connections in use may take to end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+const AS_OWNER: &str = "; run it as the owner of the database and of its tables, or as a superuser";
 
 /// Held in a session by whoever changes the schema.
 pub(super) const MIGRATION_LOCK: i64 = 730_636_066;
@@ -45,21 +48,21 @@ impl PostgresStore {
     pub async fn open(target: &Target) -> Result<Self, String> {
         let server = Server::of(target)?;
         let mut connection = server.connect().await?;
-        let explained = |error: &sqlx::Error| server.explain(error);
+        let explained = |error: &sqlx::Error| server.explain(error) + grants::help(error);
         let pending = pending(&mut connection).await.map_err(|error| explained(&error))?;
         if !pending.is_empty() {
-            if may_migrate(&mut connection).await.map_err(|error| explained(&error))? {
-                migrate(&mut connection).await.map_err(|fault| fault.in_words(&server))?;
-            } else if pending.iter().any(|name| *name != POSTGRES.views.name) {
-                return Err(format!(
-                    "the database {} lacks {}, and this user may not change it; let its owner run `omninode db migrate`",
-                    target.shown(),
-                    pending.join(", ")
-                ));
-            } else {
+            match hindered(&mut connection).await.map_err(|error| explained(&error))? {
+                None => drop(migrate(&mut connection).await.map_err(|fault| fault.in_words(&server))?),
                 // Rows are stored without them.
-                tracing::warn!("the database's views are not up to date; let its owner run `omninode db migrate`");
+                Some(why) if pending == [POSTGRES.views.name] => {
+                    tracing::warn!("the database's views are not up to date: {why}");
+                }
+                Some(why) => return Err(unfinished(target, &pending, &why)),
             }
+        }
+        let lacking = grants::lacking(&mut connection, WRITER).await.map_err(|error| explained(&error))?;
+        if let Some(lacking) = lacking {
+            return Err(lacking);
         }
         let _ = connection.close().await;
         Ok(Self::pooled(target, server))
@@ -82,9 +85,50 @@ impl PostgresStore {
     pub async fn migrate_server(target: &Target) -> Result<Vec<String>, String> {
         let server = Server::of(target)?;
         let mut connection = server.connect().await?;
+        let explained = |error: &sqlx::Error| server.explain(error);
+        let pending = pending(&mut connection).await.map_err(|error| explained(&error))?;
+        if !pending.is_empty()
+            && let Some(why) = hindered(&mut connection).await.map_err(|error| explained(&error))?
+        {
+            return Err(unfinished(target, &pending, &why));
+        }
         let done = migrate(&mut connection).await.map_err(|fault| fault.in_words(&server));
         let _ = connection.close().await;
         done
+    }
+
+    /// The SQL of the roles, without asking anybody.
+    ///
+    /// # Errors
+    /// The URL cannot be meant.
+    pub fn grants_of(target: &Target, roles: &Roles) -> Result<String, String> {
+        Server::of(target).map(|server| roles.sql(server.database()))
+    }
+
+    /// Brings the roles into force, all or nothing; the SQL that did it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn grant(target: &Target, roles: &Roles) -> Result<String, String> {
+        let server = Server::of(target)?;
+        let mut connection = server.connect().await?;
+        let explained =
+            |error: &sqlx::Error| server.explain(error) + if grants::is_refused(error) { AS_OWNER } else { "" };
+        let pending = pending(&mut connection).await.map_err(|error| explained(&error))?;
+        if !pending.is_empty() {
+            return Err(format!(
+                "the database {} lacks {}; run `omninode db migrate` first: what is not there cannot be granted",
+                target.shown(),
+                pending.join(", ")
+            ));
+        }
+        let sql = roles.sql(server.database());
+        let done = roles.apply(&mut connection, &sql).await.map_err(|error| explained(&error));
+        let _ = connection.close().await;
+        match done?.as_slice() {
+            [] => Ok(sql),
+            missing => Err(format!("the server did not grant {}{AS_OWNER}", missing.join(", "))),
+        }
     }
 
     fn pooled(target: &Target, server: Server) -> Self {
@@ -162,6 +206,14 @@ pub(super) async fn unhurried(target: &Target) -> Result<(PgConnection, Server),
     Ok((connection, server))
 }
 
+/// What went wrong with a statement; with the setting behind it, where one has ended it.
+pub(super) fn told(error: &sqlx::Error) -> String {
+    match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        Some("57014") => connect::too_long(error),
+        _ => error.to_string(),
+    }
+}
+
 /// Whether the rows are at fault or the database is away.
 fn fault(error: &sqlx::Error) -> StoreError {
     /// Classes of SQLSTATE for what another try cannot change: a value that its type does not take, a constraint, a row
@@ -177,7 +229,7 @@ fn fault(error: &sqlx::Error) -> StoreError {
         sqlx::Error::PoolTimedOut => {
             format!("no connection within {} s: the server is away, or all are in use", ACQUIRE_TIMEOUT.as_secs())
         }
-        error => error.to_string(),
+        error => told(error),
     };
     if of_rows { StoreError::Refused(told) } else { StoreError::Down(told) }
 }
@@ -207,14 +259,36 @@ async fn pending(connection: &mut PgConnection) -> sqlx::Result<Vec<&'static str
     Ok(POSTGRES.pending(&applied).iter().map(|file| file.name).collect())
 }
 
-/// Whether the tables are its own; in a new database, whether it may make some.
-async fn may_migrate(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar(
-        "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AND coalesce((SELECT \
-         pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('schema_migrations')), true)",
+/// Why the user of this connection cannot migrate, if that is so: the tables are somebody else's; or, in a new database,
+/// it may make none.
+async fn hindered(connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
+    let (user, schema, create, owner): (String, Option<String>, bool, Option<String>) = sqlx::query_as(
+        "SELECT current_user::text, current_schema()::text, \
+         coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), \
+         (SELECT relowner::regrole::text FROM pg_class \
+         WHERE oid = to_regclass('schema_migrations') AND NOT pg_has_role(relowner, 'USAGE'))",
     )
     .fetch_one(connection)
-    .await
+    .await?;
+    Ok(match (schema, owner) {
+        (_, Some(owner)) => Some(format!("the tables belong to {owner}; run `omninode db migrate` as {owner}")),
+        (None, _) => Some(format!(
+            "it may use no schema; let the owner of the database run `GRANT USAGE ON SCHEMA public TO {}`, and \
+             `omninode db migrate`",
+            identifier(&user)
+        )),
+        (Some(schema), None) if !create => Some(format!(
+            "it may make no tables in the schema {0}; let the owner of the database run `omninode db migrate`, or `GRANT \
+             CREATE ON SCHEMA {0} TO {1}`",
+            identifier(&schema),
+            identifier(&user)
+        )),
+        _ => None,
+    })
+}
+
+fn unfinished(target: &Target, pending: &[&str], why: &str) -> String {
+    format!("the database {} lacks {}, and its user may not change that: {why}", target.shown(), pending.join(", "))
 }
 
 /// Where a migration broke off.

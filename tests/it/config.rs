@@ -86,7 +86,7 @@ fn what_is_given_to_set_is_repeated_only_where_it_is_a_key() {
 fn a_value_of_several_lines_stays_on_one_line_of_the_table() {
     let bench = Bench::new();
     let shown = config(&bench, &["show", "--set", "logging.dir=/a\nb\t"]).expect_code(0).stdout;
-    assert_eq!(shown.lines().count(), 30, "{shown}");
+    assert_eq!(shown.lines().count(), 31, "{shown}");
     assert!(shown.contains("/a\\nb\\t  "), "{shown}");
 }
 

@@ -96,7 +96,9 @@ pub(super) fn node_kind(reader: &mut Reader, root: &Node) -> Option<NodeKind> {
         return None;
     };
     let word = text.trim().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    let kind = NodeKind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(word));
+    // A suffix is more words; anything else is no node type that somebody meant.
+    let is_words = text.chars().all(|c| c.is_alphanumeric() || "_-. ".contains(c));
+    let kind = NodeKind::ALL.into_iter().find(|kind| is_words && kind.as_str().eq_ignore_ascii_case(word));
     if kind.is_none() {
         let help = match nearest(word, &NodeKind::ALL.map(NodeKind::as_str)) {
             Some(near) => format!("did you mean `{near}_GENERIC`?"),

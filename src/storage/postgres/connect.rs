@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use url::Url;
 
 use super::super::Target;
+use super::super::grants::identifier;
 
 /// How connections name themselves to the server: `pg_stat_activity` shows it.
 const APPLICATION_NAME: &str = "omninode";
@@ -47,10 +48,15 @@ impl Server {
         // The environment (PGSSLMODE) names a mode too.
         let environment = !matches!(PgConnectOptions::new_without_pgpass().get_ssl_mode(), PgSslMode::Prefer);
         let named = asked.mode || target.ssl_mode.is_some() || environment;
-        if let Some(file) = asked.root_cert.as_ref().filter(|file| !file.is_file()) {
-            return Err(format!("sslrootcert: there is no file {}", file.display()));
+        let root_cert = asked.root_cert.or_else(|| target.ssl_root_cert.clone());
+        if let Some(file) = root_cert.as_ref().filter(|file| !file.is_file()) {
+            return Err(format!("sslrootcert, or database.ssl_root_cert: there is no file {}", file.display()));
         }
-        let (options, warning) = encrypted(options, named, asked.root_cert.is_some());
+        let options = match &root_cert {
+            Some(file) => options.ssl_root_cert(file),
+            None => options,
+        };
+        let (options, warning) = encrypted(options, named, root_cert.is_some());
         let timeout = format!("{}ms", target.command_timeout.as_millis());
         let options = match options.get_application_name() {
             Some(_) => options,
@@ -79,8 +85,8 @@ impl Server {
     }
 
     /// Its name; that of the user, where the URL has none.
-    pub(in crate::storage) fn database(&self) -> String {
-        self.options.get_database().unwrap_or(self.options.get_username()).to_owned()
+    pub(in crate::storage) fn database(&self) -> &str {
+        self.options.get_database().unwrap_or(self.options.get_username())
     }
 
     /// HOST:PORT, or the socket.
@@ -102,7 +108,7 @@ impl Server {
     pub(in crate::storage) fn explain(&self, error: &sqlx::Error) -> String {
         let (place, user) = (self.place(), self.options.get_username());
         let host = self.host();
-        let database = self.options.get_database().unwrap_or(user);
+        let database = self.database();
         let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
         match (error, code.as_ref()) {
             (_, "28P01") => format!(
@@ -123,6 +129,13 @@ impl Server {
                  pg_stat_activity`), lower database.pool_max, or raise max_connections on the server",
                 message(error)
             ),
+            (_, "42501") => {
+                let told = message(error);
+                format!("`{user}` may not do that in the database `{database}` at {place}: {told}")
+            }
+            (_, "57014") => too_long(error),
+            // Raised by our own SQL, in words for the user.
+            (_, "P0001") => message(error),
             (_, "57P03") => format!("the PostgreSQL server at {place} is starting or stopping; try again"),
             (sqlx::Error::Tls(cause), _) if cause.to_string().contains("does not support TLS") => format!(
                 "the PostgreSQL server at {place} offers no TLS, and without it everybody on the way could read what is \
@@ -149,10 +162,18 @@ fn message(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
+/// What became of a statement that the server ended.
+pub(super) fn too_long(error: &sqlx::Error) -> String {
+    format!(
+        "the server ended a statement ({}); database.command_timeout_seconds says how long one may take",
+        message(error)
+    )
+}
+
 fn certificate(place: &str, cause: &dyn std::fmt::Display) -> String {
     format!(
         "the certificate of the PostgreSQL server at {place} is not accepted: {cause}; name the certificate of who signed \
-         it (`sslrootcert=FILE` in the URL), and the host as the certificate does"
+         it (`sslrootcert=FILE` in the URL, or database.ssl_root_cert), and the host as the certificate does"
     )
 }
 
@@ -162,11 +183,7 @@ fn create_database(host: &str, port: u16, user: &str, database: &str) -> String 
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
         if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
     };
-    let simple = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let starts = database.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
-    let quoted = format!("\"{}\"", database.replace('"', "\"\""));
-    let name = if starts && database.bytes().all(simple) { database.to_owned() } else { quoted };
-    let statement = format!("CREATE DATABASE {name};").replace('\'', r"'\''");
+    let statement = format!("CREATE DATABASE {};", identifier(database)).replace('\'', r"'\''");
     format!("psql -h {} -p {port} -U {} -d postgres -c '{statement}'", shell(host), shell(user))
 }
 

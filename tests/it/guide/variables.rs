@@ -115,7 +115,21 @@ fn guide_04_a_file_that_others_can_read_is_warned_of() {
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
         let check = Ended::of(&bench.program().args(["config", "check"]).output().unwrap()).expect_code(0);
         assert_eq!(check.stderr.contains("chmod 600 .env"), warned, "{mode:o}: {}", check.stderr);
+        // Once; and beside data only as data.
+        assert_eq!(check.stderr.matches("chmod").count(), usize::from(warned));
+        let check = Ended::of(&bench.program().args(["config", "check", "--format", "json"]).output().unwrap());
+        let report: serde_json::Value = serde_json::from_str(&check.expect_code(0).stdout).unwrap();
+        assert_eq!(report["warnings"].as_array().unwrap().len(), usize::from(warned), "{report}");
     }
+    bench.write("my vars/it's.env", ENV);
+    let check =
+        Ended::of(&bench.program().args(["config", "check", "--env-file", "my vars/it's.env"]).output().unwrap());
+    let told = check.expect_code(0).stderr;
+    let command = told.lines().find_map(|line| line.split_once("help: ")).unwrap().1;
+    assert_eq!(command, r"chmod 600 'my vars/it'\''s.env'");
+    assert!(shell(&bench, command).code == Some(0));
+    let check = bench.program().args(["config", "check", "--env-file", "my vars/it's.env"]).output().unwrap();
+    assert!(!Ended::of(&check).stderr.contains("chmod"), "the command mends it");
 }
 
 #[test]

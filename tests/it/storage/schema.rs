@@ -247,7 +247,7 @@ fn one_who_may_not_change_the_schema_is_told_the_command_and_stores_once_the_own
         let told = PostgresStore::open(&target).await.err().unwrap();
         assert!(told.contains("0006_phase7") && told.contains("`omninode db migrate`"), "{told}");
         let told = Store::migrate(&target).await.err().unwrap();
-        assert!(told.contains("the owner of the tables must do it"), "{told}");
+        assert!(told.contains("let the owner of the database run `omninode db migrate`"), "{told}");
         migrate(&database).await;
         database.run(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}")).await;
         let store = PostgresStore::open(&target).await.unwrap();

@@ -6,6 +6,7 @@ use std::process::Command;
 use omninode::storage::{PostgresStore, Target};
 
 use super::{Cluster, run};
+use crate::support::{Bench, Ended};
 
 fn openssl(folder: &Path, arguments: &[&str]) {
     let ended = Command::new("openssl").current_dir(folder).args(arguments).output().expect("openssl is installed");
@@ -161,4 +162,66 @@ fn guide_53_a_server_without_tls_is_refused_where_it_was_asked_for() {
         assert!(PostgresStore::open(&named).await.err().unwrap().contains("offers no TLS"));
         assert!(PostgresStore::open(&Target::new(cluster.url())).await.is_ok(), "on this machine nobody listens");
     });
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn guide_53_the_mode_and_the_authority_come_from_the_file_too_and_the_url_is_stronger() {
+    let server = Server::start();
+    let bench = Bench::new();
+    let status = |host: &str, query: &str, settings: &str| {
+        bench.write("configs/deployment.yaml", format!("database: {{{settings}}}\n"));
+        let url = format!("postgresql://postgres@{host}:{}/postgres{query}", server.cluster.port);
+        Ended::of(&bench.program().args(["db", "status"]).env("DATABASE_URL", url).output().unwrap())
+    };
+    let (ca, other) = (server.file("ca.pem"), server.file("other.pem"));
+    let (ca, other) = (ca.display(), other.display());
+    // The schema is pending: whoever says so was let in.
+    let right = format!("ssl_mode: verify-full, ssl_root_cert: '{ca}'");
+    status("localhost", "", &right).expect_code(4);
+    let told = status("127.0.0.1", "", &right).expect_code(3).stderr;
+    assert!(told.contains("the certificate of the PostgreSQL server"), "another name than the certificate has: {told}");
+    let wrong = format!("ssl_mode: verify-full, ssl_root_cert: '{other}'");
+    let told = status("localhost", "", &wrong).expect_code(3).stderr;
+    assert!(told.contains("the certificate of the PostgreSQL server"), "another authority: {told}");
+    status("localhost", &format!("?sslrootcert={ca}"), &wrong).expect_code(4);
+    status("localhost", "?sslmode=verify-ca", &right).expect_code(4);
+    // As libpq does: an authority that is named is asked.
+    let told = status("localhost", "", &format!("ssl_mode: require, ssl_root_cert: '{other}'")).expect_code(3).stderr;
+    assert!(told.contains("the certificate of the PostgreSQL server"), "{told}");
+    let told = status("localhost", "", "ssl_root_cert: /nosuch/ca.pem").expect_code(3).stderr;
+    assert!(told.contains("there is no file /nosuch/ca.pem"), "{told}");
+    let told = status("localhost", "", "ssl_mode: verify").expect_code(2).stderr;
+    assert!(told.contains("configs/deployment.yaml:1:") && told.contains("verify-full"), "{told}");
+    let shown = Ended::of(&bench.program().args(["config", "show"]).output().unwrap());
+    assert_eq!(shown.code, Some(1), "{shown:?}");
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn guide_53_another_machine_without_tls_is_refused_unless_that_is_named_and_then_warned_of() {
+    let cluster = Cluster::start("", |data| {
+        std::fs::write(data.join("pg_hba.conf"), "local all all trust\nhost all all 0.0.0.0/0 trust\n").unwrap();
+    });
+    let bench = Bench::new();
+    // An address that says nothing of this machine, and is answered by it.
+    let url = format!("postgresql://postgres@0.0.0.0:{}/postgres", cluster.port);
+    let status = |query: &str, set: &str| {
+        let mut command = bench.program();
+        command.args(["db", "status", "--database", &format!("{url}{query}"), "--set", set]);
+        Ended::of(&command.output().unwrap())
+    };
+    let any = "logging.level=WARNING";
+    let refused = status("", any).expect_code(3).stderr;
+    assert!(refused.contains("offers no TLS") && refused.contains("sslmode=disable"), "{refused}");
+    for (query, set, how) in [
+        ("?sslmode=disable", any, "is not encrypted"),
+        ("?sslmode=prefer", any, "may be unencrypted"),
+        ("", "database.ssl_mode=disable", "is not encrypted"),
+    ] {
+        let let_in = status(query, set).expect_code(4).stderr;
+        assert!(let_in.contains(how) && let_in.contains("0.0.0.0") && let_in.lines().count() == 1, "{let_in}");
+    }
+    let refused = status("?sslmode=verify-full", "database.ssl_mode=disable").expect_code(3).stderr;
+    assert!(refused.contains("offers no TLS"), "the URL is stronger: {refused}");
 }
