@@ -152,6 +152,8 @@ async fn generate(
     let tally = house.tally();
     warm_up(&house, &options.pack, config.generator.template_load_timeout, &interrupt).await;
     let stop = CancellationToken::new();
+    // However this ends: a feeder that waits for room would hold up the end of the runtime.
+    let _stopped = stop.clone().drop_guard();
     let mut feeding = Feed::new(options, Arc::clone(&ledger), house.intake(), stop.clone()).spawn(found);
 
     let status = desk.listen(&mut feeding.refused, house.escalation(), &interrupt).await;

@@ -57,6 +57,13 @@ impl Found {
         }
     }
 
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Text { name, .. } | Self::Failed { name, .. } => Path::new(name),
+        }
+    }
+
     fn of_text(name: String, text: Result<Vec<u8>, JobFailure>) -> Self {
         match text {
             Ok(text) => Self::Text { name, text },
@@ -155,7 +162,7 @@ fn walk(folder: &Path, out: &Path, found: &mut Vec<Found>) {
     drop(sender);
     let before = found.len();
     found.extend(met);
-    found[before..].sort_by(|one, other| Path::new(&*one.name()).cmp(Path::new(&*other.name())));
+    found[before..].sort_by(|one, other| one.path().cmp(other.path()));
 }
 
 fn of_entry(folder: &Path, entry: Result<ignore::DirEntry, ignore::Error>) -> Option<Found> {

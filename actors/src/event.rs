@@ -32,6 +32,7 @@ pub struct Timings {
     pub queue_wait: Duration,
     /// Reading the contract (the guide's `prd_analysis`).
     pub prd_analysis: Duration,
+    /// Waiting for the templates, beyond the reading of the contract: both go on at once.
     pub template_load: Duration,
     pub code_gen: Duration,
     pub validation: Duration,

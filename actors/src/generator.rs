@@ -1,16 +1,18 @@
 //! A generator worker: contract in, checked package out. N of them share one mailbox, each on a thread of its own,
 //! because generating is CPU work that blocks its thread.
 
+use std::future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use codegen::{Contract, Diagnostic, Limits, Pack, Plan};
-use futures_util::future;
 use tokio::time::Instant;
 
 use crate::committer::{self, Finished};
 use crate::event::{CacheUse, EVENT_TYPE, Job, JobFailure, Timings};
-use crate::kit::{self, Ack, AskError, Batch, DeadLetter, Edge, Envelope, FailedAttempt, Failure, ask};
+use crate::kit::{self, Ack, AskError, Batch, DeadLetter, Edge, Envelope, FailedAttempt, Failure, ask, progress};
 use crate::metric::{EventRow, Row};
 use crate::metric_writer::Recorder;
 use crate::ports::{Clock, Package};
@@ -100,19 +102,23 @@ impl Generator {
         let in_time = || if Instant::now() < deadline { Ok(()) } else { Err(self.timed_out(job)) };
 
         // The cache is asked first, and answers while the contract is read: neither thread waits for the other.
-        let asked_at = Instant::now();
-        let plan = async {
-            timed(&mut made.timings.prd_analysis, || {
-                let contract = Contract::read(&job.source, &job.contract)?;
-                Plan::new(&contract)
-            })
-        };
-        let (snapshot, plan) = future::join(self.templates(job, deadline), plan).await;
+        let mut asking = pin!(self.templates(job, deadline));
+        let asked = future::poll_fn(|context| Poll::Ready(asking.as_mut().poll(context))).await;
+        progress();
+        let plan = timed(&mut made.timings.prd_analysis, || {
+            let contract = Contract::read(&job.source, &job.contract)?;
+            Plan::new(&contract)
+        });
         let plan = plan.map_err(|diagnostics| JobFailure { cause: "contract", diagnostics })?;
         made.package = Some(Arc::from(&*plan.package));
         made.node_type = Some(plan.node_kind.as_str());
         in_time()?;
-        made.timings.template_load = snapshot.as_ref().map_or_else(|_| asked_at.elapsed(), |snapshot| snapshot.took);
+        let waits_since = Instant::now();
+        let snapshot = match asked {
+            Poll::Ready(snapshot) => snapshot,
+            Poll::Pending => asking.await,
+        };
+        made.timings.template_load = waits_since.elapsed();
         let snapshot = snapshot?;
         made.cache = snapshot.used;
 

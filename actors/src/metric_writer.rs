@@ -84,7 +84,7 @@ impl Tally {
 
     /// False where there is no room for so many more.
     fn admit(&self, rows: u64) -> bool {
-        let admitted = |waiting: u64| Some(waiting + rows).filter(|waiting| *waiting <= ROWS_WAITING_MAX);
+        let admitted = |waiting: u64| Some(waiting.saturating_add(rows)).filter(|waiting| *waiting <= ROWS_WAITING_MAX);
         self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, admitted).is_ok()
     }
 
@@ -293,7 +293,9 @@ impl kit::Actor for MetricWriter {
     }
 
     async fn bury(&mut self, letter: DeadLetter<'_, Message>) -> Result<(), Failure> {
-        self.tally.drop_rows(rows_of(letter.envelope).len());
+        if letter.envelope.ack() == Ack::Accepted {
+            self.tally.drop_rows(rows_of(letter.envelope).len());
+        }
         Ok(())
     }
 }

@@ -215,7 +215,11 @@ impl Mailboxes {
         let limits = |capacity| MailboxLimits { capacity, attempts_max: config.attempts_max };
         Self {
             // Enough that no worker waits for the intake; little enough that a drain is short.
-            generator: Mailbox::new("generator", limits(config.workers * 16), Arc::clone(observer)),
+            generator: Mailbox::new(
+                "generator",
+                limits((config.workers * 16).min(config.workers * 4 + 64)),
+                Arc::clone(observer),
+            ),
             committer: Mailbox::new("committer", limits(COMMIT_BATCH_MAX), Arc::clone(observer)),
             // Only events have a retry policy: a question that breaks the cache is answered with that.
             template_cache: Mailbox::new(

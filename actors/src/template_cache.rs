@@ -26,7 +26,7 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::event::{CacheUse, JobFailure};
-use crate::kit::{self, Batch, BatchPolicy, DeadLetter, Envelope, Failure, Reply, progress};
+use crate::kit::{self, Batch, BatchPolicy, DeadLetter, Failure, Reply, progress};
 use crate::metric::Row;
 use crate::metric_writer::Recorder;
 use crate::ports::{Clock, MANIFEST, PackText, Stamp, TemplateSource};
@@ -128,8 +128,6 @@ pub struct Snapshot {
     pub pack: Arc<Pack>,
     pub templates: Templates,
     pub used: CacheUse,
-    /// From the question to the answer: its wait in the mailbox, and the work for it.
-    pub took: Duration,
 }
 
 /// What a warm-up found.
@@ -205,11 +203,11 @@ impl TemplateCache {
         Self { patience, ..self }
     }
 
-    async fn snapshot(&mut self, asked: &Arc<str>, question: &Envelope<Message>) -> Result<Snapshot, JobFailure> {
+    async fn snapshot(&mut self, asked: &Arc<str>) -> Result<Snapshot, JobFailure> {
         let Got { pack, templates, count, loaded, .. } = self.get(asked, Asker::Job).await?;
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let used = CacheUse { hits: number(count - loaded), misses: number(loaded) };
-        Ok(Snapshot { pack, templates, used, took: question.queue_wait() + question.taken_at().elapsed() })
+        Ok(Snapshot { pack, templates, used })
     }
 
     async fn warm(&mut self, asked: &Arc<str>) -> Result<Warmed, JobFailure> {
@@ -436,7 +434,7 @@ impl kit::Actor for TemplateCache {
             match &**envelope {
                 // Nobody waits for it any more.
                 Message::Get { reply, .. } if reply.is_abandoned() => {}
-                Message::Get { pack, reply } => reply.send(self.snapshot(pack, envelope).await),
+                Message::Get { pack, reply } => reply.send(self.snapshot(pack).await),
                 Message::Warm { pack, reply } => reply.send(self.warm(pack).await),
                 Message::Invalidate { name, reply } => reply.send(self.invalidate(name.as_deref())),
                 Message::Stats { reply } => reply.send(self.stats()),

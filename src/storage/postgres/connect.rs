@@ -233,22 +233,30 @@ impl Asked {
     }
 }
 
-/// A server on another machine is spoken to through TLS, unless somebody named another mode: that is obeyed, and warned of.
+/// A server on another machine has to prove who it is (`verify-full`), unless somebody named another mode: that is obeyed,
+/// and warned of.
 fn encrypted(options: PgConnectOptions, named: bool, root_cert: bool) -> (PgConnectOptions, Option<String>) {
     let host = options.get_host().trim_matches(['[', ']']).to_owned();
     if options.get_socket().is_some() || host.starts_with('/') {
         return (options.ssl_mode(PgSslMode::Disable), None);
     }
     let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    let warn = |how: &str| Some(format!("the connection to the database at {host} {how}: sslmode allows it"));
-    match options.get_ssl_mode() {
-        _ if !named && !here => (options.ssl_mode(PgSslMode::Require), None),
+    let mode = match options.get_ssl_mode() {
+        _ if !named && !here => PgSslMode::VerifyFull,
         // As libpq does: who names an authority wants it asked.
-        PgSslMode::Require if root_cert => (options.ssl_mode(PgSslMode::VerifyCa), None),
-        PgSslMode::Disable | PgSslMode::Allow if !here => (options, warn("is not encrypted")),
-        PgSslMode::Prefer if !here => (options, warn("may be unencrypted")),
-        _ => (options, None),
-    }
+        PgSslMode::Require if root_cert => PgSslMode::VerifyCa,
+        mode => mode,
+    };
+    let risk = match mode {
+        _ if here => None,
+        PgSslMode::Disable | PgSslMode::Allow => Some("is not encrypted"),
+        PgSslMode::Prefer => Some("may be unencrypted"),
+        PgSslMode::Require => Some("may be to somebody else: who answers is not checked"),
+        PgSslMode::VerifyCa => Some("may be to another of the authority's servers: its name is not checked"),
+        PgSslMode::VerifyFull => None,
+    };
+    let warning = risk.map(|risk| format!("the connection to the database at {host} {risk}; sslmode allows it"));
+    (options.ssl_mode(mode), warning)
 }
 
 /// # Errors
@@ -282,20 +290,21 @@ mod tests {
     }
 
     #[test]
-    fn another_machine_is_spoken_to_through_tls_unless_a_mode_is_named_and_that_is_warned_of() {
+    fn another_machine_has_to_prove_who_it_is_unless_a_mode_is_named_and_that_is_warned_of() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let with_root = format!("postgresql://db.example/d?sslmode=require&sslrootcert={}", file.path().display());
         for (url, setting, mode, warned) in [
-            ("postgresql://db.example/d", None, "Require", false),
-            ("postgresql://10.1.2.3/d", None, "Require", false),
-            ("postgresql://[2001:db8::1]/d", None, "Require", false),
+            ("postgresql://db.example/d", None, "VerifyFull", false),
+            ("postgresql://10.1.2.3/d", None, "VerifyFull", false),
+            ("postgresql://[2001:db8::1]/d", None, "VerifyFull", false),
             ("postgresql://db.example/d?sslmode=disable", None, "Disable", true),
+            ("postgresql://db.example/d?sslmode=require", None, "Require", true),
             ("postgresql://db.example/d?sslmode=prefer", None, "Prefer", true),
             ("postgresql://db.example/d?ssl-mode=verify-full", None, "VerifyFull", false),
             ("postgresql://db.example/d", Some("disable"), "Disable", true),
             ("postgresql://db.example/d", Some("verify-full"), "VerifyFull", false),
-            ("postgresql://db.example/d?sslmode=verify-ca", Some("disable"), "VerifyCa", false),
-            (&with_root, None, "VerifyCa", false),
+            ("postgresql://db.example/d?sslmode=verify-ca", Some("disable"), "VerifyCa", true),
+            (&with_root, None, "VerifyCa", true),
             ("postgresql://localhost/d", None, "Prefer", false),
             ("postgresql://127.0.0.1/d", None, "Prefer", false),
             ("postgresql://[::1]/d?sslmode=disable", None, "Disable", false),
