@@ -60,7 +60,6 @@ BEGIN
             END IF;
         END LOOP;
 
-        ALTER TABLE schema_migrations ALTER applied_at SET DEFAULT now();
         UPDATE mixin_compatibility_matrix SET created_at = coalesce(created_at, updated_at, now()),
             updated_at = coalesce(updated_at, created_at, now())
         WHERE created_at IS NULL OR updated_at IS NULL;
@@ -172,6 +171,13 @@ BEGIN
     ALTER TABLE mixin_compatibility_matrix ADD CONSTRAINT mixin_compatibility_matrix_order_check
         CHECK (mixin_a <= mixin_b COLLATE "C");
 
+    -- At the very end: every run reads this table first, and would wait for all of the above.
+    IF (
+        SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+        WHERE adrelid = 'schema_migrations'::regclass AND attname = 'applied_at'
+    ) IS DISTINCT FROM 'now()' THEN
+        ALTER TABLE schema_migrations ALTER applied_at SET DEFAULT now();
+    END IF;
     INSERT INTO schema_migrations (version, description, execution_time_ms)
     VALUES (
         8, 'A database of the replaced system becomes ours', extract(epoch FROM clock_timestamp() - began) * 1000

@@ -100,6 +100,11 @@ fn guide_02_psql_then_migrate_and_migrate_then_psql_end_in_the_same_schema() {
     });
 }
 
+/// A database as the replaced system leaves it.
+fn incumbent() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guide/incumbent.sql")
+}
+
 /// What became of the rows that `incumbent.sql` put in.
 fn assert_adopted(database: &Database) {
     for (query, rows) in [
@@ -133,7 +138,7 @@ fn assert_adopted(database: &Database) {
 fn guide_02_a_database_of_the_replaced_system_is_adopted_with_its_rows() {
     run(async {
         let expected = schema().await;
-        let left = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guide/incumbent.sql");
+        let left = incumbent();
         let migrated = Database::new().await;
         migrated.apply(&left);
         let status = Store::status(&migrated.target()).await.unwrap().unwrap();
@@ -150,6 +155,39 @@ fn guide_02_a_database_of_the_replaced_system_is_adopted_with_its_rows() {
         let store = PostgresStore::open(&migrated.target()).await.unwrap();
         let rows = [super::rows::event(1), super::rows::phase(2), super::rows::template(3, "own/a.py.j2")];
         assert_eq!(actors::ports::MetricStore::write(&store, &rows).await, Ok(()));
+    });
+}
+
+/// A trigger of a user holds the adoption up where most of it is done.
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn while_a_database_is_adopted_its_version_can_be_read() {
+    run(async {
+        let database = Database::new().await;
+        database.apply(&incumbent());
+        database
+            .run(
+                "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(42); \
+                 RETURN new; END $$; CREATE TRIGGER hold BEFORE UPDATE ON event_processing_metrics FOR EACH ROW \
+                 EXECUTE PROCEDURE hold()",
+            )
+            .await;
+        let mut other = sqlx::PgConnection::connect(&database.url()).await.unwrap();
+        sqlx::raw_sql("SELECT pg_advisory_lock(42); SET statement_timeout = '5s'").execute(&mut other).await.unwrap();
+        let read_meanwhile = async {
+            let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE objid = 42 AND NOT granted AND \
+                           database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+            while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut other).await.unwrap() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            let version = sqlx::query_scalar("SELECT max(version) FROM schema_migrations");
+            let version: i32 = version.fetch_one(&mut other).await.unwrap();
+            other.close().await.unwrap();
+            version
+        };
+        let (_, version) = tokio::join!(migrate(&database), read_meanwhile);
+        assert_eq!(version, 7);
+        assert_up_to_date(&database).await;
     });
 }
 
