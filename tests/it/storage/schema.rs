@@ -158,6 +158,31 @@ fn guide_02_a_database_of_the_replaced_system_is_adopted_with_its_rows() {
     });
 }
 
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn what_users_added_to_a_database_of_the_replaced_system_stays() {
+    run(async {
+        let expected = schema().await;
+        let database = Database::new().await;
+        database.apply(&incumbent());
+        database
+            .run(
+                "CREATE INDEX own_failures ON event_processing_metrics (event_type, created_at) WHERE NOT success; \
+                 CREATE UNIQUE INDEX own_files ON template_cache_metadata (file_path); \
+                 ALTER TABLE event_processing_metrics ADD CONSTRAINT own_retries CHECK (retry_count <= 10); \
+                 COMMENT ON COLUMN event_processing_metrics.error_type IS 'own'",
+            )
+            .await;
+        migrate(&database).await;
+        assert_eq!(database.ask("SELECT count(*) FROM pg_description WHERE description = 'own'"), "1");
+        // Each is there to be dropped, and nothing else is too much.
+        let drop_own = "DROP INDEX own_failures, own_files; \
+                        ALTER TABLE event_processing_metrics DROP CONSTRAINT own_retries";
+        database.run(drop_own).await;
+        assert_same(&database.ask(SCHEMA), &expected);
+    });
+}
+
 /// A trigger of a user holds the adoption up where most of it is done.
 #[test]
 #[ignore = "needs a PostgreSQL: ./test storage"]
