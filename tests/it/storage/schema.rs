@@ -160,6 +160,30 @@ fn guide_02_a_database_of_the_replaced_system_is_adopted_with_its_rows() {
 
 #[test]
 #[ignore = "needs a PostgreSQL: ./test storage"]
+fn a_version_of_another_program_is_named_and_nothing_is_applied() {
+    run(async {
+        let database = Database::new().await;
+        database.apply(&incumbent());
+        database.run("INSERT INTO schema_migrations (version, description) VALUES (7, 'theirs')").await;
+        let before = database.ask(SCHEMA);
+        let named = "schema_migrations holds a version 7 that is not omninode's";
+        let target = database.target();
+        for told in [
+            Store::migrate(&target).await.err().unwrap(),
+            Store::status(&target).await.err().unwrap(),
+            PostgresStore::open(&target).await.err().unwrap(),
+        ] {
+            assert!(told.contains(named) && !told.contains("configuration"), "{told}");
+        }
+        assert_same(&database.ask(SCHEMA), &before);
+        database.run("DELETE FROM schema_migrations WHERE version >= 7").await;
+        migrate(&database).await;
+        assert_adopted(&database);
+    });
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
 fn what_users_added_to_a_database_of_the_replaced_system_stays() {
     run(async {
         let expected = schema().await;
