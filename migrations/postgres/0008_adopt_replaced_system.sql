@@ -1,7 +1,8 @@
 -- A database of the replaced system becomes ours with all its rows: its version row 6 is there, so 0006 left it alone.
--- Whole milliseconds become fractional ones and missing columns are added; constraints, indexes, defaults and comments
--- become those of 0006; its views and functions go, views.sql makes ours. (A table is rewritten once, and locked
--- meanwhile.) Whoever made the tables, pairs of mixins that stand in both orders become one row with the sum of counts.
+-- Whole milliseconds become fractional ones and missing columns are added; its constraints, indexes and defaults become
+-- those of 0006; its views and functions go, views.sql makes ours. What users added stays. (A table is rewritten once,
+-- and locked meanwhile.) Whoever made the tables, pairs of mixins that stand in both orders become one row with the sum
+-- of counts.
 -- Guarded and in one transaction: see 0006.
 
 DO $migration$
@@ -30,37 +31,83 @@ BEGIN
         LOOP
             EXECUTE format('DROP FUNCTION %s', found.name);
         END LOOP;
+        -- Its constraints and indexes are known by what they say, as names differ; whatever else is there stays. (Casts,
+        -- brackets and spaces are left out of constraints: they depend on how a rule was typed.)
         FOR found IN
             SELECT conrelid::regclass AS owner, conname AS name FROM pg_constraint
-            WHERE contype IN ('c', 'u') AND conrelid = ANY (ARRAY[
-                'mixin_compatibility_matrix', 'pattern_feedback_log', 'generation_performance_metrics',
-                'template_cache_metadata', 'event_processing_metrics']::regclass[])
+            WHERE contype IN ('c', 'u') AND (
+                conrelid,
+                regexp_replace(pg_get_constraintdef(oid), '::[a-z ]+(\[\])?|[() ]|\.0+\M', '', 'g')
+            ) IN (
+                ('mixin_compatibility_matrix'::regclass, 'UNIQUEmixin_a,mixin_b,node_type'),
+                ('mixin_compatibility_matrix'::regclass,
+                    'CHECKnode_type=ANYARRAY[''EFFECT'',''COMPUTE'',''REDUCER'',''ORCHESTRATOR'']'),
+                ('mixin_compatibility_matrix'::regclass, 'CHECKcompatibility_score>=0ANDcompatibility_score<=1'),
+                ('pattern_feedback_log'::regclass,
+                    'CHECKfeedback_type=ANYARRAY[''correct'',''incorrect'',''partial'',''adjusted'']'),
+                ('pattern_feedback_log'::regclass, 'CHECKdetected_confidence>=0ANDdetected_confidence<=1'),
+                ('pattern_feedback_log'::regclass,
+                    'CHECKdetected_confidenceISNULLORdetected_confidence>=0ANDdetected_confidence<=1'),
+                ('pattern_feedback_log'::regclass, 'CHECKlearning_weight>=0ANDlearning_weight<=1'),
+                ('generation_performance_metrics'::regclass, 'CHECKphase=ANYARRAY[''prd_analysis'','
+                    '''template_load'',''code_gen'',''validation'',''persistence'',''total'']'),
+                ('generation_performance_metrics'::regclass, 'CHECKduration_ms>=0'),
+                ('generation_performance_metrics'::regclass, 'CHECKworker_count>=1'),
+                ('template_cache_metadata'::regclass, 'UNIQUEtemplate_name'),
+                ('template_cache_metadata'::regclass,
+                    'CHECKtemplate_type=ANYARRAY[''node'',''contract'',''subcontract'',''mixin'',''test'']'),
+                ('template_cache_metadata'::regclass, 'CHECKaccess_count>=0ANDcache_hits>=0ANDcache_misses>=0'),
+                ('template_cache_metadata'::regclass, 'CHECKaccess_count>=0'),
+                ('template_cache_metadata'::regclass, 'CHECKcache_hits>=0'),
+                ('template_cache_metadata'::regclass, 'CHECKcache_misses>=0'),
+                ('event_processing_metrics'::regclass, 'CHECKprocessing_duration_ms>=0'),
+                ('event_processing_metrics'::regclass, 'CHECKretry_count>=0'),
+                ('event_processing_metrics'::regclass, 'CHECKbatch_size>=1')
+            )
         LOOP
             EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', found.owner, found.name);
         END LOOP;
         FOR found IN
             SELECT indexrelid::regclass AS name FROM pg_index
-            WHERE NOT indisprimary AND indrelid = ANY (ARRAY[
-                'mixin_compatibility_matrix', 'pattern_feedback_log', 'generation_performance_metrics',
-                'template_cache_metadata', 'event_processing_metrics']::regclass[])
+            WHERE NOT indisunique AND (indrelid, substring(pg_get_indexdef(indexrelid) FROM ' USING (.*)')) IN (
+                ('mixin_compatibility_matrix'::regclass, 'btree (compatibility_score DESC)'),
+                ('mixin_compatibility_matrix'::regclass, 'btree (node_type)'),
+                ('mixin_compatibility_matrix'::regclass, 'btree (mixin_a, mixin_b)'),
+                ('mixin_compatibility_matrix'::regclass, 'btree (updated_at DESC)'),
+                ('pattern_feedback_log'::regclass, 'btree (session_id)'),
+                ('pattern_feedback_log'::regclass, 'btree (pattern_name)'),
+                ('pattern_feedback_log'::regclass, 'btree (feedback_type)'),
+                ('pattern_feedback_log'::regclass, 'btree (created_at DESC)'),
+                ('pattern_feedback_log'::regclass, 'btree (user_provided) WHERE (user_provided = true)'),
+                ('pattern_feedback_log'::regclass, 'btree (user_provided) WHERE user_provided'),
+                ('pattern_feedback_log'::regclass, 'gin (contract_json)'),
+                ('generation_performance_metrics'::regclass, 'btree (session_id)'),
+                ('generation_performance_metrics'::regclass, 'btree (phase)'),
+                ('generation_performance_metrics'::regclass, 'btree (duration_ms DESC)'),
+                ('generation_performance_metrics'::regclass, 'btree (node_type)'),
+                ('generation_performance_metrics'::regclass, 'btree (cache_hit) WHERE (cache_hit = true)'),
+                ('generation_performance_metrics'::regclass, 'btree (cache_hit) WHERE cache_hit'),
+                ('generation_performance_metrics'::regclass,
+                    'btree (parallel_execution) WHERE (parallel_execution = true)'),
+                ('generation_performance_metrics'::regclass, 'btree (parallel_execution) WHERE parallel_execution'),
+                ('generation_performance_metrics'::regclass, 'btree (created_at DESC)'),
+                ('generation_performance_metrics'::regclass, 'gin (metadata)'),
+                ('template_cache_metadata'::regclass, 'btree (template_name)'),
+                ('template_cache_metadata'::regclass, 'btree (template_type)'),
+                ('template_cache_metadata'::regclass, 'btree (last_accessed_at DESC)'),
+                ('template_cache_metadata'::regclass, 'btree (cache_hits DESC)'),
+                ('template_cache_metadata'::regclass, 'btree (file_hash)'),
+                ('event_processing_metrics'::regclass, 'btree (event_type)'),
+                ('event_processing_metrics'::regclass, 'btree (event_source)'),
+                ('event_processing_metrics'::regclass, 'btree (success)'),
+                ('event_processing_metrics'::regclass, 'btree (created_at DESC)'),
+                ('event_processing_metrics'::regclass, 'btree (processing_duration_ms DESC)'),
+                ('event_processing_metrics'::regclass, 'btree (error_type) WHERE (error_type IS NOT NULL)')
+            )
         LOOP
             EXECUTE format('DROP INDEX %s', found.name);
         END LOOP;
-        FOR found IN
-            SELECT objoid::regclass AS owner, attname AS name FROM pg_description
-            LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid AND objsubid > 0
-            WHERE classoid = 'pg_class'::regclass AND objoid = ANY (ARRAY['schema_migrations',
-                'mixin_compatibility_matrix', 'pattern_feedback_log', 'generation_performance_metrics',
-                'template_cache_metadata', 'event_processing_metrics']::regclass[])
-        LOOP
-            IF found.name IS NULL THEN
-                EXECUTE format('COMMENT ON TABLE %s IS NULL', found.owner);
-            ELSE
-                EXECUTE format('COMMENT ON COLUMN %s.%I IS NULL', found.owner, found.name);
-            END IF;
-        END LOOP;
 
-        ALTER TABLE schema_migrations ALTER applied_at SET DEFAULT now();
         UPDATE mixin_compatibility_matrix SET created_at = coalesce(created_at, updated_at, now()),
             updated_at = coalesce(updated_at, created_at, now())
         WHERE created_at IS NULL OR updated_at IS NULL;
@@ -172,6 +219,13 @@ BEGIN
     ALTER TABLE mixin_compatibility_matrix ADD CONSTRAINT mixin_compatibility_matrix_order_check
         CHECK (mixin_a <= mixin_b COLLATE "C");
 
+    -- At the very end: every run reads this table first, and would wait for all of the above.
+    IF (
+        SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+        WHERE adrelid = 'schema_migrations'::regclass AND attname = 'applied_at'
+    ) IS DISTINCT FROM 'now()' THEN
+        ALTER TABLE schema_migrations ALTER applied_at SET DEFAULT now();
+    END IF;
     INSERT INTO schema_migrations (version, description, execution_time_ms)
     VALUES (
         8, 'A database of the replaced system becomes ours', extract(epoch FROM clock_timestamp() - began) * 1000

@@ -36,14 +36,15 @@ CREATE TABLE IF NOT EXISTS generation_performance_hourly (
 );
 CREATE INDEX IF NOT EXISTS idx_generation_performance_hourly ON generation_performance_hourly (hour, node_type, phase);
 
--- What is there already, unless this file was applied before. The same statements as `db rollup --rebuild`.
+-- What is there already, unless this file was applied before. The same statements as `db rollup --rebuild`. Rows whose
+-- time SQLite cannot read lie in no hour.
 INSERT INTO event_processing_hourly (hour, event_type, events, failures, retries, waits, wait_ms, wait_max_ms,
     processing_ms, latency_histogram, wait_histogram)
 WITH counted AS (
     SELECT strftime('%Y-%m-%d %H:00:00.000', created_at) AS hour, event_type, success,
         coalesce(retry_count, 0) AS retries, queue_wait_time_ms AS wait, processing_duration_ms AS processing
     FROM event_processing_metrics
-    WHERE created_at IS NOT NULL
+    WHERE strftime('%s', created_at) IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM schema_migrations WHERE version = 9)
 ), totals AS (
     SELECT hour, event_type, count(*) AS events, sum(NOT success) AS failures, sum(retries) AS retries,
@@ -79,7 +80,7 @@ WITH measured AS (
         coalesce(parallel_execution, 0) AS parallel, coalesce(cache_hit, 0) AS hit, coalesce(worker_count, 1) AS workers,
         duration_ms AS ms, CAST(round(min(duration_ms, 1e12) * 1e6) AS INTEGER) AS ns
     FROM generation_performance_metrics
-    WHERE created_at IS NOT NULL
+    WHERE strftime('%s', created_at) IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM schema_migrations WHERE version = 9)
 ), octaves AS (
     SELECT *, 4 * length(printf('%x', ns)) - 10 + (substr(printf('%x', ns), 1, 1) >= '2')

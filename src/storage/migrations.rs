@@ -47,6 +47,9 @@ pub(super) const POSTGRES: Files = files!("postgres":
 /// The newest number that this program knows.
 pub const SCHEMA_VERSION: i64 = 9;
 
+/// Tables by which a version is known as ours: other programs number their migrations in a table of the same name.
+pub(super) const SIGNS: [(i64, &str); 2] = [(7, "template_cache_reports"), (9, "event_processing_hourly")];
+
 /// What a database says of its schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Applied {
@@ -55,6 +58,27 @@ pub(super) struct Applied {
     pub(super) revision: Option<i64>,
     /// Views of our file that are there.
     pub(super) views: usize,
+    /// Which tables of [`SIGNS`] are there.
+    pub(super) signs: Vec<String>,
+}
+
+impl Applied {
+    /// Itself, unless a version that it notes is somebody else's: ours would never be applied.
+    pub(super) fn ours(self) -> sqlx::Result<Self> {
+        let is_there = |table: &str| self.signs.iter().any(|sign| sign == table);
+        match SIGNS.iter().find(|(version, table)| self.versions.contains(version) && !is_there(table)) {
+            None => Ok(self),
+            Some((version, table)) => Err(sqlx::Error::Configuration(
+                format!(
+                    "schema_migrations holds a version {version} that is not omninode's: there is no table {table}; \
+                     another program writes there, so give omninode a database of its own, or, if that program is gone, \
+                     make a backup, `DELETE FROM schema_migrations WHERE version >= {version}` and run `omninode db \
+                     migrate` (if the table was dropped: restore it from a backup)"
+                )
+                .into(),
+            )),
+        }
+    }
 }
 
 impl Files {
@@ -157,19 +181,34 @@ mod tests {
     const VIEWS: [&str; 2] = ["1 6227c87fb3255b9b", "1 5b15842aa25e69fc"];
 
     #[test]
+    fn a_version_is_ours_only_with_its_table() {
+        for (version, table) in SIGNS {
+            for files in [&SQLITE, &POSTGRES] {
+                assert!(files.tables_of(&[version]).contains(&table), "{table}");
+            }
+            let noted = Applied { versions: vec![6, version], ..Applied::default() };
+            let told = noted.clone().ours().unwrap_err().to_string();
+            assert!(told.contains(&format!("holds a version {version} that is not omninode's")), "{told}");
+            Applied { signs: vec![table.to_owned()], ..noted }.ours().unwrap();
+        }
+        Applied { versions: vec![6, 8, 10], ..Applied::default() }.ours().unwrap();
+    }
+
+    #[test]
     fn what_is_pending_follows_from_what_the_database_has() {
         let files = &POSTGRES;
         let all = Applied {
             versions: files.numbered.iter().map(File::version).collect(),
             revision: Some(files.revision()),
             views: files.views().len(),
+            ..Applied::default()
         };
         let pending = |applied: &Applied| files.pending(applied).iter().map(|file| file.name).collect::<Vec<_>>();
         assert_eq!(pending(&Applied::default()).len(), files.numbered.len() + 1);
         assert_eq!(pending(&all), [""; 0]);
         assert_eq!(pending(&Applied { revision: Some(files.revision() - 1), ..all.clone() }), ["views.sql"]);
         assert_eq!(pending(&Applied { views: all.views - 1, ..all.clone() }), ["views.sql"]);
-        let newer = Applied { versions: (1..1_000).collect(), revision: Some(1_000), views: 0 };
+        let newer = Applied { versions: (1..1_000).collect(), revision: Some(1_000), ..Applied::default() };
         assert_eq!(pending(&newer), [""; 0], "of a newer program");
         let last = Applied { versions: vec![6], ..all };
         assert_eq!(pending(&last).first(), Some(&files.numbered[1].name));

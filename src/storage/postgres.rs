@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 
 use super::Target;
 use super::grants::{self, Roles, WRITER, identifier};
-use super::migrations::{Applied, File, POSTGRES};
+use super::migrations::{Applied, File, POSTGRES, SIGNS};
 use super::rollup::Unfolded;
 
 pub(super) use connect::Server;
@@ -208,6 +208,9 @@ pub(super) async fn unhurried(target: &Target) -> Result<(PgConnection, Server),
 
 /// What went wrong with a statement; with the setting behind it, where one has ended it.
 pub(super) fn told(error: &sqlx::Error) -> String {
+    if let sqlx::Error::Configuration(told) = error {
+        return told.to_string();
+    }
     match error.as_database_error().and_then(|error| error.code()).as_deref() {
         Some("57014") => connect::too_long(error),
         _ => error.to_string(),
@@ -249,13 +252,16 @@ pub(super) async fn applied(connection: &mut PgConnection) -> sqlx::Result<Appli
             sqlx::query_scalar("SELECT max(revision)::bigint FROM schema_views").fetch_one(&mut *connection).await?;
     }
     let there = "SELECT count(*) FROM unnest($1::text[]) name WHERE to_regclass(name) IS NOT NULL";
-    let there: i64 = sqlx::query_scalar(there).bind(POSTGRES.views()).fetch_one(connection).await?;
+    let there: i64 = sqlx::query_scalar(there).bind(POSTGRES.views()).fetch_one(&mut *connection).await?;
     applied.views = usize::try_from(there).unwrap_or_default();
+    let signs = "SELECT name FROM unnest($1::text[]) name WHERE to_regclass(name) IS NOT NULL";
+    let signs = sqlx::query_scalar(signs).bind(SIGNS.map(|(_, table)| table));
+    applied.signs = signs.fetch_all(connection).await?;
     Ok(applied)
 }
 
 async fn pending(connection: &mut PgConnection) -> sqlx::Result<Vec<&'static str>> {
-    let applied = applied(connection).await?;
+    let applied = applied(connection).await?.ours()?;
     Ok(POSTGRES.pending(&applied).iter().map(|file| file.name).collect())
 }
 

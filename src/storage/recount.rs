@@ -82,8 +82,11 @@ impl Session {
     async fn next_day(&mut self, from: &str) -> sqlx::Result<Option<(String, String)>> {
         let found: (Option<String>, Option<String>) = match self {
             Self::Sqlite(connection) => {
+                // A text that is no day has none after it: all later days would be left out.
+                let is_day = "created_at < $2 AND date(substr(created_at, 1, 10)) >= substr(created_at, 1, 10)";
+                let times = TIMES.replace("created_at < $2", is_day);
                 let next =
-                    format!("SELECT substr(min(at), 1, 10), date(substr(min(at), 1, 10), '+1 day') FROM {TIMES}");
+                    format!("SELECT substr(min(at), 1, 10), date(substr(min(at), 1, 10), '+1 day') FROM {times}");
                 let next = sqlx::query_as(AssertSqlSafe(next)).bind(from).bind(LAST_DAY);
                 next.fetch_one(&mut **connection).await?
             }

@@ -13,7 +13,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
 use tokio::runtime::Handle;
 
-use super::migrations::{Applied, SQLITE};
+use super::migrations::{Applied, SIGNS, SQLITE};
 use super::rollup::Unfolded;
 
 pub(super) use rows::STATEMENT_ROWS_MAX;
@@ -108,7 +108,7 @@ impl SqliteStore {
 
     async fn migrate(&self) -> sqlx::Result<Vec<String>> {
         let mut connection = self.pool.acquire().await?;
-        if SQLITE.pending(&applied(&mut connection).await?).is_empty() {
+        if SQLITE.pending(&applied(&mut connection).await?.ours()?).is_empty() {
             return Ok(Vec::new());
         }
         // Once more under the write lock, so that of two first runs one finds the work of the other.
@@ -151,13 +151,15 @@ async fn opened_to_read(options: SqliteConnectOptions) -> sqlx::Result<SqlitePoo
 /// What the file says of its schema.
 pub(super) async fn applied(connection: &mut SqliteConnection) -> sqlx::Result<Applied> {
     let names: Vec<(String, String)> =
-        sqlx::query_as("SELECT type, name FROM sqlite_schema WHERE type = 'view' OR name = 'schema_migrations'")
+        sqlx::query_as("SELECT type, name FROM sqlite_schema WHERE type IN ('view', 'table')")
             .fetch_all(&mut *connection)
             .await?;
     let is_view = |view: &str| names.iter().any(|(kind, name)| kind == "view" && name == view);
     let mut applied =
         Applied { views: SQLITE.views().into_iter().filter(|view| is_view(view)).count(), ..Applied::default() };
-    if names.iter().any(|(kind, _)| kind == "table") {
+    let is_table = |table: &str| names.iter().any(|(kind, name)| kind == "table" && name == table);
+    applied.signs = SIGNS.iter().filter(|(_, table)| is_table(table)).map(|(_, table)| (*table).to_owned()).collect();
+    if is_table("schema_migrations") {
         let versions = sqlx::query_scalar("SELECT version FROM schema_migrations ORDER BY version");
         applied.versions = versions.fetch_all(&mut *connection).await?;
     }
@@ -193,7 +195,7 @@ pub(super) fn explain(file: &Path, error: &sqlx::Error) -> String {
         "8" | "1544" | "14" => "; check that the file and its folder can be written, or name another with --database",
         _ => "",
     };
-    format!("database {}: {error}{help}", file.display())
+    format!("database {}: {}{help}", file.display(), super::postgres::told(error))
 }
 
 #[async_trait]

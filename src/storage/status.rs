@@ -55,7 +55,7 @@ impl Status {
 
 pub(super) async fn of_sqlite(store: &SqliteStore) -> sqlx::Result<Status> {
     let mut connection = store.pool().acquire().await?;
-    let applied = sqlite::applied(&mut connection).await?;
+    let applied = sqlite::applied(&mut connection).await?.ours()?;
     let (version, bytes): (String, i64) =
         sqlx::query_as("SELECT sqlite_version(), page_count * page_size FROM pragma_page_count(), pragma_page_size()")
             .fetch_one(&mut *connection)
@@ -83,7 +83,7 @@ async fn sqlite_table(connection: &mut SqliteConnection, name: &'static str) -> 
 
 pub(super) async fn of_postgres(store: &PostgresStore) -> sqlx::Result<Status> {
     let mut connection = store.pool().acquire().await?;
-    let applied = postgres::applied(&mut connection).await?;
+    let applied = postgres::applied(&mut connection).await?.ours()?;
     let (version, bytes): (String, i64) =
         sqlx::query_as("SELECT current_setting('server_version'), pg_database_size(current_database())")
             .fetch_one(&mut *connection)

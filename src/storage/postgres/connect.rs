@@ -136,6 +136,7 @@ impl Server {
             (_, "57014") => too_long(error),
             // Raised by our own SQL, in words for the user.
             (_, "P0001") => message(error),
+            (sqlx::Error::Configuration(told), _) => format!("PostgreSQL at {place}, database `{database}`: {told}"),
             (_, "57P03") => format!("the PostgreSQL server at {place} is starting or stopping; try again"),
             (sqlx::Error::Tls(cause), _) if cause.to_string().contains("does not support TLS") => format!(
                 "the PostgreSQL server at {place} offers no TLS, and without it everybody on the way could read what is \

@@ -4,7 +4,7 @@ WITH event_rows AS (
     SELECT strftime('%Y-%m-%d', created_at) AS day, event_type AS kind, count(*) AS n,
         count(*) FILTER (WHERE NOT success) AS a, sum(coalesce(retry_count, 0)) AS b,
         count(queue_wait_time_ms) AS c, sum(processing_duration_ms) + sum(coalesce(queue_wait_time_ms, 0)) AS ms
-    FROM event_processing_metrics WHERE created_at IS NOT NULL GROUP BY 1, 2
+    FROM event_processing_metrics WHERE strftime('%s', created_at) IS NOT NULL GROUP BY 1, 2
 ), event_hours AS (
     SELECT substr(hour, 1, 10) AS day, event_type AS kind,
         sum(events) AS n, sum(failures) AS a, sum(retries) AS b, sum(waits) AS c,
@@ -14,7 +14,7 @@ WITH event_rows AS (
     SELECT strftime('%Y-%m-%d', created_at) AS day,
         node_type || ' ' || phase || ' ' || coalesce(parallel_execution, 0) AS kind, count(*) AS n,
         count(*) FILTER (WHERE cache_hit) AS a, sum(coalesce(worker_count, 1)) AS b, sum(duration_ms) AS ms
-    FROM generation_performance_metrics WHERE created_at IS NOT NULL GROUP BY 1, 2
+    FROM generation_performance_metrics WHERE strftime('%s', created_at) IS NOT NULL GROUP BY 1, 2
 ), phase_hours AS (
     SELECT substr(hour, 1, 10) AS day, node_type || ' ' || phase || ' ' || parallel_execution AS kind,
         sum(runs) AS n, sum(cache_hits) AS a, sum(workers) AS b, sum(duration_ms) AS ms

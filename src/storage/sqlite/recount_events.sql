@@ -1,11 +1,11 @@
--- The rows of a span of time (?1 to before ?2) by hour.
+-- The rows of a span of time (?1 to before ?2) by hour; those whose time cannot be read lie in none.
 INSERT INTO event_processing_hourly (hour, event_type, events, failures, retries, waits, wait_ms, wait_max_ms,
     processing_ms, latency_histogram, wait_histogram)
 WITH counted AS (
     SELECT strftime('%Y-%m-%d %H:00:00.000', created_at) AS hour, event_type, success,
         coalesce(retry_count, 0) AS retries, queue_wait_time_ms AS wait, processing_duration_ms AS processing
     FROM event_processing_metrics
-    WHERE created_at >= ?1 AND created_at < ?2
+    WHERE created_at >= ?1 AND created_at < ?2 AND strftime('%s', created_at) IS NOT NULL
 ), totals AS (
     SELECT hour, event_type, count(*) AS events, sum(NOT success) AS failures, sum(retries) AS retries,
         count(wait) AS waits, coalesce(sum(wait), 0.0) AS wait_ms, max(wait) AS wait_max_ms,

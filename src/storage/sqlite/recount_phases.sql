@@ -1,4 +1,4 @@
--- The rows of a span of time (?1 to before ?2) by hour.
+-- The rows of a span of time (?1 to before ?2) by hour; those whose time cannot be read lie in none.
 INSERT INTO generation_performance_hourly (hour, node_type, phase, parallel_execution, runs, cache_hits, workers,
     duration_ms, duration_histogram)
 WITH measured AS (
@@ -6,7 +6,7 @@ WITH measured AS (
         coalesce(parallel_execution, 0) AS parallel, coalesce(cache_hit, 0) AS hit, coalesce(worker_count, 1) AS workers,
         duration_ms AS ms, CAST(round(min(duration_ms, 1e12) * 1e6) AS INTEGER) AS ns
     FROM generation_performance_metrics
-    WHERE created_at >= ?1 AND created_at < ?2
+    WHERE created_at >= ?1 AND created_at < ?2 AND strftime('%s', created_at) IS NOT NULL
 ), octaves AS (
     SELECT *, 4 * length(printf('%x', ns)) - 10 + (substr(printf('%x', ns), 1, 1) >= '2')
         + (substr(printf('%x', ns), 1, 1) >= '4') + (substr(printf('%x', ns), 1, 1) >= '8') AS shift

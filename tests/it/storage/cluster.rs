@@ -117,17 +117,22 @@ impl Cluster {
     /// Starts one; `prepare` may put files into the data folder first.
     pub(crate) fn start(settings: &str, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("omninode-cluster").tempdir_in("/tmp").unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let settings = settings.to_owned();
-        let cluster = Self { folder, programs: PathBuf::from(variable(PROGRAMS)), port, settings };
+        let programs = PathBuf::from(variable(PROGRAMS));
+        let mut cluster = Self { folder, programs, port: 0, settings: settings.to_owned() };
         cluster.give(cluster.folder.path());
         let data = cluster.data();
-        cluster.must("initdb", &["-D", data.to_str().unwrap(), "-U", "postgres", "-A", "trust", "-E", "UTF8"]);
+        let options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"];
+        cluster.must("initdb", &[&["-D", data.to_str().unwrap()][..], &options].concat());
         prepare(&data);
         for entry in std::fs::read_dir(&data).unwrap() {
             cluster.give(&entry.unwrap().path());
         }
-        cluster.resume();
+        // Below the ports that the system gives to connections: nobody is given this one while the server is stopped.
+        let started = (0..5).any(|_| {
+            cluster.port = fastrand::u16(20_000..32_000);
+            cluster.started().status.success()
+        });
+        assert!(started, "{}", cluster.log());
         cluster
     }
 
@@ -149,6 +154,11 @@ impl Cluster {
     }
 
     pub(crate) fn resume(&self) {
+        let ended = self.started();
+        assert!(ended.status.success(), "{}\n{}", String::from_utf8_lossy(&ended.stderr), self.log());
+    }
+
+    fn started(&self) -> Output {
         let options = format!(
             "-p {} -k {} -c listen_addresses=127.0.0.1 {}",
             self.port,
@@ -157,7 +167,11 @@ impl Cluster {
         );
         let (data, log) = (self.data(), self.folder.path().join("log"));
         let (data, log) = (data.to_str().unwrap(), log.to_str().unwrap());
-        self.must("pg_ctl", &["-D", data, "-o", &options, "-l", log, "-w", "-t", "60", "start"]);
+        self.run("pg_ctl", &["-D", data, "-o", &options, "-l", log, "-w", "-t", "60", "start"])
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// To the user as whom the server runs.
@@ -171,11 +185,7 @@ impl Cluster {
         let program = self.programs.join(program);
         let mut command = match server_user() {
             None => Command::new(program),
-            Some(user) => {
-                let mut command = Command::new("runuser");
-                command.args(["-u", user, "--"]).arg(program);
-                command
-            }
+            Some(user) => as_user(user, &program),
         };
         // `pg_ctl` hands its output on to the server, which keeps it open.
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("out")).unwrap();
@@ -187,8 +197,8 @@ impl Cluster {
     #[track_caller]
     fn must(&self, program: &str, arguments: &[&str]) {
         let ended = self.run(program, arguments);
-        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-        assert!(ended.status.success(), "{program}: {}\n{log}", String::from_utf8_lossy(&ended.stderr));
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{program}: {told}\n{}", self.log());
     }
 }
 
@@ -196,6 +206,23 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = self.run("pg_ctl", &["-D", self.data().to_str().unwrap(), "-m", "immediate", "-w", "stop"]);
     }
+}
+
+/// As `tests/cluster` does: `runuser` asks PAM, which refuses in some containers.
+fn as_user(user: &str, program: &Path) -> Command {
+    let group = Command::new("id").args(["-g", user]).output().unwrap().stdout;
+    let group = String::from_utf8(group).unwrap();
+    let mut command = if Command::new("setpriv").arg("--version").output().is_ok() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", user, "--regid", group.trim(), "--clear-groups", "--"]);
+        command
+    } else {
+        let mut command = Command::new("runuser");
+        command.args(["-u", user, "--"]);
+        command
+    };
+    command.arg(program);
+    command
 }
 
 /// The server does not run as root.

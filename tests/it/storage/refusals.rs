@@ -72,7 +72,8 @@ fn guide_38_a_statement_or_an_idle_transaction_that_takes_too_long_ends_and_says
         sqlx::query("SELECT 1").execute(store.pool()).await.unwrap();
         let named = database.ask(
             "SELECT DISTINCT application_name FROM pg_stat_activity \
-                                  WHERE datname = current_database() AND pid <> pg_backend_pid()",
+                                  WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                                  AND backend_type = 'client backend'",
         );
         assert_eq!(named, "omninode");
     });

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use actors::metric::{EventRow, Phase, PhaseRow, Row};
 use actors::ports::MetricStore as _;
-use omninode::storage::{PostgresStore, SqliteStore};
+use omninode::storage::{PostgresStore, SqliteStore, Target};
 use sqlx::{AssertSqlSafe, SqlitePool};
 
 use super::rows::{event_row, phase_row};
@@ -143,5 +143,33 @@ fn what_batches_add_by_hour_on_sqlite_is_what_a_recount_gives() {
         let counted = ask().await;
         assert!(added[0].len() > 10_000, "{}", added[0]);
         assert!(added == counted, "added:   {:.900}\ncounted: {:.900}", added[0], counted[0]);
+    });
+}
+
+#[test]
+fn rows_whose_time_sqlite_cannot_read_stop_neither_the_migration_nor_a_recount() {
+    run(async {
+        let bench = Bench::new();
+        let store = SqliteStore::open(&bench.database()).await.unwrap();
+        send(&store, &rows(3)).await;
+        store.close().await;
+        let pool = SqlitePool::connect(&bench.database()).await.unwrap();
+        for table in ["event_processing_metrics", "generation_performance_metrics"] {
+            let unreadable = "SET created_at = '11/24/2025 10:00' WHERE id = (SELECT min(id) FROM";
+            let sql = AssertSqlSafe(format!("UPDATE {table} {unreadable} {table})"));
+            assert_eq!(sqlx::query(sql).execute(&pool).await.unwrap().rows_affected(), 1);
+        }
+        let forget = "DELETE FROM event_processing_hourly; DELETE FROM generation_performance_hourly;";
+        let counted = "SELECT (SELECT sum(events) FROM event_processing_hourly), \
+                       (SELECT sum(runs) FROM generation_performance_hourly)";
+        let counted = async || sqlx::query_as::<_, (i64, i64)>(counted).fetch_one(&pool).await.unwrap();
+        let again = format!("{forget} DELETE FROM schema_migrations WHERE version = 9");
+        sqlx::raw_sql(AssertSqlSafe(again)).execute(&pool).await.unwrap();
+        SqliteStore::open(&bench.database()).await.unwrap().close().await;
+        assert_eq!(counted().await, (3_999, 3_999));
+        sqlx::raw_sql(forget).execute(&pool).await.unwrap();
+        let target = Target::new(bench.database());
+        let agreement = omninode::storage::rollups(&target, true, &|_| ()).await.unwrap();
+        assert_eq!((agreement.differing, counted().await), (0, (3_999, 3_999)));
     });
 }

@@ -13,13 +13,22 @@ const ENCODED: &str = "cAnAry1%2FcAnAry2%2BcAnAry3%3DcAnAry4%40cAnAry5%3AcAnAry6
 const SIGN: &str = "canary";
 
 /// Every command that reads the configuration; of `db`, `cache` and `config` all that `--help` knows.
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 20] = [
     &["generate", "contracts", "--out", "out"],
     &["generate", "contracts", "--out", "out", "--check"],
     &["db", "migrate"],
     &["db", "status"],
     &["db", "grants"],
     &["db", "grants", "--apply"],
+    &["db", "backup"],
+    &["db", "restore", "latest"],
+    &["db", "cleanup"],
+    &["db", "vacuum"],
+    &["db", "reindex"],
+    &["db", "rollup", "--rebuild"],
+    &["db", "sizes"],
+    &["db", "indexes"],
+    &["db", "connections"],
     &["cache", "stats", "--per-template"],
     &["cache", "warm"],
     &["cache", "invalidate", "all"],
@@ -156,7 +165,7 @@ fn a_password_is_in_no_output_whatever_the_server_says() {
                 ("me", "?sslmode=verify-full&sslrootcert=/nosuch/file", "/nosuch/file"),
             ] {
                 if query.is_empty() || matches!(way, Environment) {
-                    let all = said(way, user, cluster.port, query, &COMMANDS[..9]);
+                    let all = said(way, user, cluster.port, query, &COMMANDS[..18]);
                     assert!(all.contains(expected), "{expected}: {all}");
                 }
             }
