@@ -217,8 +217,9 @@ pub(super) fn told(error: &sqlx::Error) -> String {
 /// Whether the rows are at fault or the database is away.
 fn fault(error: &sqlx::Error) -> StoreError {
     /// Classes of SQLSTATE for what another try cannot change: a value that its type does not take, a constraint, a row
-    /// too big. A statement that does not fit the schema (42) is no row's fault: somebody is at work on the database.
-    const OF_ROWS: [&str; 3] = ["22", "23", "54"];
+    /// too big, a view's check, an exception that a trigger raises. A statement that does not fit the schema (42) is no
+    /// row's fault: somebody is at work on the database.
+    const OF_ROWS: [&str; 5] = ["22", "23", "44", "54", "P0"];
     let code = error.as_database_error().and_then(|error| error.code());
     let of_rows = match (error, code) {
         (_, Some(code)) => OF_ROWS.iter().any(|class| code.starts_with(class)),
