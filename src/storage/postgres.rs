@@ -320,11 +320,18 @@ impl From<sqlx::Error> for Broken {
     }
 }
 
-/// Applies what is pending, under a lock: of two at once one finds the work of the other. Each file is one transaction.
+/// Applies what is pending, under a lock: of two at once one waits and finds the work of the other. Each file is one
+/// transaction.
 async fn migrate(connection: &mut PgConnection) -> Result<Vec<String>, Broken> {
-    // A large table takes its time; whoever waits for a table that is in use holds up everybody behind him.
-    connection.execute("SET statement_timeout = 0; SET lock_timeout = '30s'").await?;
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
+    // A large table takes its time, and so does the other one's.
+    connection.execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
+    let mine = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(MIGRATION_LOCK);
+    if !mine.fetch_one(&mut *connection).await? {
+        tracing::warn!("another session changes the schema of the database: waiting for it");
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
+    }
+    // Whoever waits for a table that is in use holds up everybody behind him. (The files ask for a lock that is held.)
+    connection.execute("SET lock_timeout = '30s'").await?;
     let applied = applied(connection).await?;
     let mut done = Vec::new();
     for File { name, sql } in POSTGRES.pending(&applied) {
