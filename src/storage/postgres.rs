@@ -13,7 +13,7 @@ use actors::metric::Row;
 use actors::ports::{MetricStore, StoreError};
 use async_trait::async_trait;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::runtime::Handle;
 
 use super::Target;
@@ -198,8 +198,7 @@ async fn fold(pool: &PgPool) {
 /// A connection for work that takes as long as there is data: without limits of time, but for that of a lock, because
 /// whoever waits for a table that is in use holds up everybody behind him.
 pub(super) async fn unhurried(target: &Target) -> Result<(PgConnection, Server), String> {
-    let mut server = Server::of(target)?;
-    server.options = server.options.disable_statement_logging();
+    let server = Server::of(target)?;
     let mut connection = server.connect().await?;
     let limits = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '30s'";
     connection.execute(limits).await.map_err(|error| server.explain(&error))?;

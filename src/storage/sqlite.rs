@@ -146,7 +146,6 @@ pub(super) fn file_of(url: &str) -> Result<PathBuf, String> {
 /// One connection to a file, made if need be, with nothing migrated: for whoever brings or takes the whole of it.
 pub(super) async fn connected(file: &Path, create: bool) -> Result<SqliteConnection, String> {
     let options = SqliteConnectOptions::new().filename(file).create_if_missing(create).busy_timeout(BUSY_TIMEOUT);
-    // Statements that take long are expected.
     let options = options.foreign_keys(false).disable_statement_logging();
     let connecting = SqliteConnection::connect_with(&options).await;
     connecting.map_err(|error| explain(file, &error))
@@ -185,7 +184,8 @@ fn options(url: &str) -> Result<(SqliteConnectOptions, PathBuf), String> {
     if file.as_os_str().is_empty() {
         return Err(format!("`{url}` names no file; expected sqlite://PATH"));
     }
-    Ok((options, file))
+    // A slow statement would stand on the user's standard error in full, a file of SQL with it.
+    Ok((options.disable_statement_logging(), file))
 }
 
 /// SQLITE_BUSY and its kinds: another connection holds the file now.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{ConnectOptions as _, Connection as _};
 use url::Url;
 
 use super::super::Target;
@@ -64,7 +64,8 @@ impl Server {
         };
         let options =
             options.options([("statement_timeout", &timeout), ("idle_in_transaction_session_timeout", &timeout)]);
-        Ok(Self { options, warning })
+        // A slow statement would stand on the user's standard error in full, a file of SQL with it.
+        Ok(Self { options: options.disable_statement_logging(), warning })
     }
 
     /// # Errors
