@@ -282,3 +282,31 @@ fn on_postgres_a_row_that_a_trigger_refuses_costs_one_row() {
                    EXECUTE FUNCTION banned()";
     run(async { a_row_that_a_trigger_refuses_costs_one_row(&Subject::postgres().await, trigger).await });
 }
+
+/// A report comes again after the network was away; `ages` sets how old its id is.
+async fn a_report_counts_once_for_thirty_days(subject: &Subject, ages: impl Fn(u32) -> String) {
+    let hits = async || subject.templates().await[0].cache_hits;
+    for (days, counted) in [(29, 3), (31, 6)] {
+        subject.write(&[template(1, "own/a.py.j2")]).await;
+        subject.run(&ages(days)).await;
+        // Whatever is too old goes with the next report.
+        subject.write(&[template(2, "own/b.py.j2")]).await;
+        subject.write(&[template(1, "own/a.py.j2")]).await;
+        assert_eq!(hits().await, counted, "after {days} days");
+    }
+}
+
+#[test]
+fn on_sqlite_a_report_counts_once_for_thirty_days() {
+    let ages = |days| {
+        format!("UPDATE template_cache_reports SET applied_at = strftime('%Y-%m-%d %H:%M:%f', 'now', '-{days} days')")
+    };
+    run(async { a_report_counts_once_for_thirty_days(&Subject::sqlite().await, ages).await });
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn on_postgres_a_report_counts_once_for_thirty_days() {
+    let ages = |days| format!("UPDATE template_cache_reports SET applied_at = now() - interval '{days} days'");
+    run(async { a_report_counts_once_for_thirty_days(&Subject::postgres().await, ages).await });
+}
