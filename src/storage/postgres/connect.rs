@@ -63,7 +63,9 @@ impl Server {
             Some(file) => options.ssl_root_cert(file),
             None => options,
         };
-        let (options, warning) = encrypted(options, named, root_cert.is_some());
+        // The library reads this one itself.
+        let root_cert = root_cert.is_some() || std::env::var_os("PGSSLROOTCERT").is_some_and(|file| !file.is_empty());
+        let (options, warning) = encrypted(options, named, root_cert);
         let timeout = format!("{}ms", target.command_timeout.as_millis());
         let options = match options.get_application_name() {
             Some(_) => options,
@@ -313,6 +315,7 @@ mod tests {
     #[test]
     fn another_machine_has_to_prove_who_it_is_unless_a_mode_is_named_and_that_is_warned_of() {
         let file = tempfile::NamedTempFile::new().unwrap();
+        let root_alone = format!("postgresql://db.example/d?sslrootcert={}", file.path().display());
         let with_root = format!("postgresql://db.example/d?sslmode=require&sslrootcert={}", file.path().display());
         for (url, setting, mode, warned) in [
             ("postgresql://db.example/d", None, "VerifyFull", false),
@@ -326,6 +329,7 @@ mod tests {
             ("postgresql://db.example/d", Some("verify-full"), "VerifyFull", false),
             ("postgresql://db.example/d?sslmode=verify-ca", Some("disable"), "VerifyCa", true),
             (&with_root, None, "VerifyCa", true),
+            (&root_alone, None, "VerifyFull", false),
             ("postgresql://localhost/d", None, "Prefer", false),
             ("postgresql://127.0.0.1/d", None, "Prefer", false),
             ("postgresql://[::1]/d?sslmode=disable", None, "Disable", false),
