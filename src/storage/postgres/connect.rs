@@ -49,11 +49,8 @@ impl Server {
         let environment = !matches!(PgConnectOptions::new_without_pgpass().get_ssl_mode(), PgSslMode::Prefer);
         let named = asked.mode || target.ssl_mode.is_some() || environment;
         let root_cert = asked.root_cert.or_else(|| target.ssl_root_cert.clone());
-        let files = [
-            ("sslrootcert, or database.ssl_root_cert", &root_cert),
-            ("sslcert", &asked.cert),
-            ("sslkey", &asked.key),
-        ];
+        let files =
+            [("sslrootcert, or database.ssl_root_cert", &root_cert), ("sslcert", &asked.cert), ("sslkey", &asked.key)];
         for (name, file) in files {
             if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
                 return Err(format!("{name}: there is no file {}", file.display()));

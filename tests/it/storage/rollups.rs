@@ -42,10 +42,7 @@ fn rows(seed: u64) -> Vec<Row> {
 fn at_the_end_of_an_hour(nanoseconds: u32) -> [Row; 2] {
     let created_at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000 - 800 + 3_599, nanoseconds);
     let id = 1_000_000_000 + u128::from(nanoseconds);
-    [
-        Row::Event(EventRow { created_at, ..event_row(id) }),
-        Row::Phase(PhaseRow { created_at, ..phase_row(2 * id) }),
-    ]
+    [Row::Event(EventRow { created_at, ..event_row(id) }), Row::Phase(PhaseRow { created_at, ..phase_row(2 * id) })]
 }
 
 /// Batches that overlap, and some that come again.
