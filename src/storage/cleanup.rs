@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 
 use super::recount::{FIRST_DAY, RIGHTS as RECOUNT_RIGHTS, lock_rollups, utc};
 use super::session::{Session, Step, Told, demand_rights, explain};
+use super::templates::REPORTS_KEPT_DAYS;
 use super::{Access, Target};
 
 /// Rows of one transaction.
@@ -33,7 +34,8 @@ enum Age {
     /// As the user says.
     Asked,
     Year,
-    Day,
+    /// [`REPORTS_KEPT_DAYS`].
+    Reports,
 }
 
 const RULES: [Rule; 5] = [
@@ -60,8 +62,8 @@ const RULES: [Rule; 5] = [
         only: " AND coalesce(success_count, 0) + coalesce(failure_count, 0) < 5",
         rollup: None,
     },
-    // A report is sent again within seconds or never.
-    Rule { table: "template_cache_reports", time: "applied_at", age: Age::Day, only: "", rollup: None },
+    // Each write of reports does it too; here for a database to which nobody reports any more.
+    Rule { table: "template_cache_reports", time: "applied_at", age: Age::Reports, only: "", rollup: None },
 ];
 
 /// What went, or would go.
@@ -126,7 +128,7 @@ impl Session {
                 let ago = match rule.age {
                     Age::Asked => format!("-{seconds} seconds"),
                     Age::Year => "-1 year".to_owned(),
-                    Age::Day => "-1 day".to_owned(),
+                    Age::Reports => format!("-{REPORTS_KEPT_DAYS} days"),
                 };
                 let moment = "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now', ?)";
                 sqlx::query_scalar(moment).bind(ago).fetch_one(&mut **connection).await
@@ -135,7 +137,7 @@ impl Session {
                 let ago = match rule.age {
                     Age::Asked => format!("{seconds} seconds"),
                     Age::Year => "1 year".to_owned(),
-                    Age::Day => "1 day".to_owned(),
+                    Age::Reports => format!("{} hours", 24 * REPORTS_KEPT_DAYS),
                 };
                 let moment =
                     "SELECT to_char((now() - $1::text::interval) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS')";

@@ -15,7 +15,7 @@ use super::migrations::POSTGRES;
 pub(super) type Grants = &'static [(&'static str, &'static [&'static str])];
 
 /// What storing rows takes. An insert that leaves out the rows that are there (`ON CONFLICT`) and says which it stored
-/// (`RETURNING`) reads too; rows of the rollups are folded into one now and then, ids of reports are kept for an hour.
+/// (`RETURNING`) reads too; rows of the rollups are folded into one now and then, ids of reports are kept for 30 days.
 pub(super) const WRITER: Grants = &[
     ("event_processing_metrics", &["SELECT", "INSERT"]),
     ("generation_performance_metrics", &["SELECT", "INSERT"]),

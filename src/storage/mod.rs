@@ -213,8 +213,17 @@ impl MetricStore for Store {
     }
 }
 
+/// A time as it is stored, and as its hour is told: whole milliseconds since 1970, the rest cut off. A database that
+/// rounds could bring a row into another hour than its rollup.
+fn unix_milliseconds(at: SystemTime) -> i64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or_default()
+}
+
 fn unix_seconds(at: SystemTime) -> f64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    #[expect(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
+    let milliseconds = unix_milliseconds(at) as f64;
+    milliseconds / 1e3
 }
 
 /// A text as every database takes it: PostgreSQL has no NUL.

@@ -13,7 +13,7 @@ use actors::metric::Row;
 use actors::ports::{MetricStore, StoreError};
 use async_trait::async_trait;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::runtime::Handle;
 
 use super::Target;
@@ -198,8 +198,7 @@ async fn fold(pool: &PgPool) {
 /// A connection for work that takes as long as there is data: without limits of time, but for that of a lock, because
 /// whoever waits for a table that is in use holds up everybody behind him.
 pub(super) async fn unhurried(target: &Target) -> Result<(PgConnection, Server), String> {
-    let mut server = Server::of(target)?;
-    server.options = server.options.disable_statement_logging();
+    let server = Server::of(target)?;
     let mut connection = server.connect().await?;
     let limits = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '30s'";
     connection.execute(limits).await.map_err(|error| server.explain(&error))?;
@@ -220,8 +219,9 @@ pub(super) fn told(error: &sqlx::Error) -> String {
 /// Whether the rows are at fault or the database is away.
 fn fault(error: &sqlx::Error) -> StoreError {
     /// Classes of SQLSTATE for what another try cannot change: a value that its type does not take, a constraint, a row
-    /// too big. A statement that does not fit the schema (42) is no row's fault: somebody is at work on the database.
-    const OF_ROWS: [&str; 3] = ["22", "23", "54"];
+    /// too big, a view's check, an exception that a trigger raises. A statement that does not fit the schema (42) is no
+    /// row's fault: somebody is at work on the database.
+    const OF_ROWS: [&str; 5] = ["22", "23", "44", "54", "P0"];
     let code = error.as_database_error().and_then(|error| error.code());
     let of_rows = match (error, code) {
         (_, Some(code)) => OF_ROWS.iter().any(|class| code.starts_with(class)),
@@ -325,11 +325,18 @@ impl From<sqlx::Error> for Broken {
     }
 }
 
-/// Applies what is pending, under a lock: of two at once one finds the work of the other. Each file is one transaction.
+/// Applies what is pending, under a lock: of two at once one waits and finds the work of the other. Each file is one
+/// transaction.
 async fn migrate(connection: &mut PgConnection) -> Result<Vec<String>, Broken> {
-    // A large table takes its time; whoever waits for a table that is in use holds up everybody behind him.
-    connection.execute("SET statement_timeout = 0; SET lock_timeout = '30s'").await?;
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
+    // A large table takes its time, and so does the other one's.
+    connection.execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
+    let mine = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(MIGRATION_LOCK);
+    if !mine.fetch_one(&mut *connection).await? {
+        tracing::warn!("another session changes the schema of the database: waiting for it");
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
+    }
+    // Whoever waits for a table that is in use holds up everybody behind him. (The files ask for a lock that is held.)
+    connection.execute("SET lock_timeout = '30s'").await?;
     let applied = applied(connection).await?;
     let mut done = Vec::new();
     for File { name, sql } in POSTGRES.pending(&applied) {

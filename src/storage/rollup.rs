@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use actors::metric::{EventRow, PhaseRow, milliseconds};
 use uuid::Uuid;
 
+use super::unix_milliseconds;
+
 /// Counts batches since the rows that they added were folded into one for each hour.
 #[derive(Debug, Default)]
 pub(super) struct Unfolded(AtomicU64);
@@ -111,8 +113,8 @@ pub(super) fn of_phases<'r>(rows: impl IntoIterator<Item = &'r PhaseRow>) -> BTr
 
 /// The hour's beginning, in seconds since 1970.
 fn hour(at: SystemTime) -> i64 {
-    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    i64::try_from(seconds - seconds % 3_600).unwrap_or_default()
+    let seconds = unix_milliseconds(at) / 1_000;
+    seconds - seconds % 3_600
 }
 
 /// Where a duration falls: nanoseconds below 128, above it 64 slots for each doubling.

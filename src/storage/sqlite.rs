@@ -10,7 +10,7 @@ use actors::metric::Row;
 use actors::ports::{MetricStore, StoreError};
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, SqlitePool};
 use tokio::runtime::Handle;
 
 use super::migrations::{Applied, SIGNS, SQLITE};
@@ -20,6 +20,9 @@ pub(super) use rows::STATEMENT_ROWS_MAX;
 
 /// How long a statement waits for another process's lock; the metric writer tries again.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many milliseconds a migration waits for another process's: a large file takes its time.
+const MIGRATION_TIMEOUT: u32 = 600_000;
 
 pub struct SqliteStore {
     pool: SqlitePool,
@@ -111,6 +114,11 @@ impl SqliteStore {
         if SQLITE.pending(&applied(&mut connection).await?.ours()?).is_empty() {
             return Ok(Vec::new());
         }
+        let held = connection.begin_with("BEGIN IMMEDIATE").await.err();
+        if held.as_ref().is_some_and(is_locked) {
+            tracing::warn!("another process holds the database, perhaps to change its schema: waiting for it");
+            connection.execute(AssertSqlSafe(format!("PRAGMA busy_timeout = {MIGRATION_TIMEOUT}"))).await?;
+        }
         // Once more under the write lock, so that of two first runs one finds the work of the other.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let applied = applied(&mut transaction).await?;
@@ -119,7 +127,9 @@ impl SqliteStore {
             sqlx::raw_sql(file.sql).execute(&mut *transaction).await?;
             done.push(file.name.to_owned());
         }
-        transaction.commit().await.map(|()| done)
+        transaction.commit().await?;
+        let again = format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis());
+        connection.execute(AssertSqlSafe(again)).await.map(|_| done)
     }
 
     /// For tests and checks that read what was written.
@@ -136,7 +146,6 @@ pub(super) fn file_of(url: &str) -> Result<PathBuf, String> {
 /// One connection to a file, made if need be, with nothing migrated: for whoever brings or takes the whole of it.
 pub(super) async fn connected(file: &Path, create: bool) -> Result<SqliteConnection, String> {
     let options = SqliteConnectOptions::new().filename(file).create_if_missing(create).busy_timeout(BUSY_TIMEOUT);
-    // Statements that take long are expected.
     let options = options.foreign_keys(false).disable_statement_logging();
     let connecting = SqliteConnection::connect_with(&options).await;
     connecting.map_err(|error| explain(file, &error))
@@ -177,7 +186,8 @@ fn options(url: &str) -> Result<(SqliteConnectOptions, PathBuf), String> {
     if file.as_os_str().is_empty() {
         return Err(format!("`{url}` names no file; expected sqlite://PATH"));
     }
-    Ok((options, file))
+    // A slow statement would stand on the user's standard error in full, a file of SQL with it.
+    Ok((options.disable_statement_logging(), file))
 }
 
 /// SQLITE_BUSY and its kinds: another connection holds the file now.

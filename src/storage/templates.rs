@@ -30,9 +30,12 @@ pub struct StoredTemplate {
     pub age_seconds: f64,
 }
 
+/// For how many days the id of a report is kept.
+pub(super) const REPORTS_KEPT_DAYS: u32 = 30;
+
 /// Adds reports to the rows of their templates, each once: `template_cache_reports` holds the ids of those that were
-/// added within the last hour, so that one that is sent again after a commit of which nobody knows how it ended is
-/// found there. (A try follows the one before within seconds.)
+/// added within the last [`REPORTS_KEPT_DAYS`], so that one that is sent again after a commit of which nobody knows how
+/// it ended is found there. (The network may be away for long between two tries.)
 pub(super) async fn add(connection: &mut SqliteConnection, reports: &[&TemplateRow]) -> sqlx::Result<()> {
     if reports.is_empty() {
         return Ok(());
@@ -45,7 +48,8 @@ pub(super) async fn add(connection: &mut SqliteConnection, reports: &[&TemplateR
     for chunk in sums.chunks(STATEMENT_ROWS_MAX) {
         upsert(connection, chunk).await?;
     }
-    sqlx::query("DELETE FROM template_cache_reports WHERE applied_at < strftime('%Y-%m-%d %H:%M:%f', 'now', '-1 hour')")
+    sqlx::query("DELETE FROM template_cache_reports WHERE applied_at < strftime('%Y-%m-%d %H:%M:%f', 'now', ?)")
+        .bind(format!("-{REPORTS_KEPT_DAYS} days"))
         .execute(connection)
         .await
         .map(drop)
@@ -243,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ids_of_reports_are_kept_for_an_hour() {
+    async fn ids_of_reports_are_kept_for_thirty_days() {
         let folder = tempfile::tempdir().unwrap();
         let store = opened(&folder).await;
         store.write(&[report(1, 1, None), report(2, 1, None)]).await.unwrap();
@@ -252,8 +256,8 @@ mod tests {
                 "UPDATE template_cache_reports SET applied_at = strftime('%Y-%m-%d %H:%M:%f', 'now', ?) WHERE id = ?";
             sqlx::query(set).bind(age).bind(Uuid::from_u128(id).to_string()).execute(store.pool())
         };
-        age(1, "-61 minutes").await.unwrap();
-        age(2, "-59 minutes").await.unwrap();
+        age(1, "-721 hours").await.unwrap();
+        age(2, "-719 hours").await.unwrap();
         store.write(&[report(3, 1, None)]).await.unwrap();
         let kept: Vec<String> = sqlx::query_scalar("SELECT id FROM template_cache_reports ORDER BY id")
             .fetch_all(store.pool())

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{ConnectOptions as _, Connection as _};
 use url::Url;
 
 use super::super::Target;
@@ -49,14 +49,20 @@ impl Server {
         let environment = !matches!(PgConnectOptions::new_without_pgpass().get_ssl_mode(), PgSslMode::Prefer);
         let named = asked.mode || target.ssl_mode.is_some() || environment;
         let root_cert = asked.root_cert.or_else(|| target.ssl_root_cert.clone());
-        if let Some(file) = root_cert.as_ref().filter(|file| !file.is_file()) {
-            return Err(format!("sslrootcert, or database.ssl_root_cert: there is no file {}", file.display()));
+        let files =
+            [("sslrootcert, or database.ssl_root_cert", &root_cert), ("sslcert", &asked.cert), ("sslkey", &asked.key)];
+        for (name, file) in files {
+            if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
+                return Err(format!("{name}: there is no file {}", file.display()));
+            }
         }
         let options = match &root_cert {
             Some(file) => options.ssl_root_cert(file),
             None => options,
         };
-        let (options, warning) = encrypted(options, named, root_cert.is_some());
+        // The library reads this one itself.
+        let root_cert = root_cert.is_some() || std::env::var_os("PGSSLROOTCERT").is_some_and(|file| !file.is_empty());
+        let (options, warning) = encrypted(options, named, root_cert);
         let timeout = format!("{}ms", target.command_timeout.as_millis());
         let options = match options.get_application_name() {
             Some(_) => options,
@@ -64,7 +70,8 @@ impl Server {
         };
         let options =
             options.options([("statement_timeout", &timeout), ("idle_in_transaction_session_timeout", &timeout)]);
-        Ok(Self { options, warning })
+        // A slow statement would stand on the user's standard error in full, a file of SQL with it.
+        Ok(Self { options: options.disable_statement_logging(), warning })
     }
 
     /// # Errors
@@ -146,9 +153,13 @@ impl Server {
             (sqlx::Error::Tls(cause), _) => certificate(&place, cause),
             (sqlx::Error::Io(cause), _) if cause.kind() == ErrorKind::InvalidData => certificate(&place, cause),
             (sqlx::Error::Io(cause), _) => match cause.kind() {
-                ErrorKind::ConnectionRefused | ErrorKind::NotFound => {
-                    format!("no PostgreSQL server listens at {place}; start it, or check host and port")
-                }
+                ErrorKind::ConnectionRefused => nobody_listens(&place),
+                // No file of that name: the socket, or a certificate that the environment names.
+                ErrorKind::NotFound if host.starts_with('/') => nobody_listens(&place),
+                ErrorKind::NotFound => format!(
+                    "a file that the connection to {place} needs is not there ({cause}); check PGSSLROOTCERT, PGSSLCERT \
+                     and PGSSLKEY"
+                ),
                 _ => {
                     format!("the PostgreSQL server at {place} cannot be reached: {cause}; check host, port and network")
                 }
@@ -161,6 +172,10 @@ impl Server {
 /// What the server says, without the library's words around it.
 fn message(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+fn nobody_listens(place: &str) -> String {
+    format!("no PostgreSQL server listens at {place}; start it, or check host and port")
 }
 
 /// What became of a statement that the server ended.
@@ -192,6 +207,8 @@ fn create_database(host: &str, port: u16, user: &str, database: &str) -> String 
 struct Asked {
     mode: bool,
     root_cert: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 impl Asked {
@@ -222,9 +239,12 @@ impl Asked {
         let pairs: Vec<(String, String)> =
             url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
         let find = |names: &[&str]| pairs.iter().rfind(|(name, _)| names.contains(&name.as_str()));
+        let file = |names| find(names).map(|(_, value)| PathBuf::from(value));
         let asked = Self {
             mode: find(&KNOWN[..2]).is_some(),
-            root_cert: find(&KNOWN[2..5]).map(|(_, value)| PathBuf::from(value)),
+            root_cert: file(&KNOWN[2..5]),
+            cert: file(&KNOWN[5..7]),
+            key: file(&KNOWN[7..9]),
         };
         url.set_query(None);
         if pairs.iter().any(|(name, _)| known(name)) {
@@ -293,6 +313,7 @@ mod tests {
     #[test]
     fn another_machine_has_to_prove_who_it_is_unless_a_mode_is_named_and_that_is_warned_of() {
         let file = tempfile::NamedTempFile::new().unwrap();
+        let root_alone = format!("postgresql://db.example/d?sslrootcert={}", file.path().display());
         let with_root = format!("postgresql://db.example/d?sslmode=require&sslrootcert={}", file.path().display());
         for (url, setting, mode, warned) in [
             ("postgresql://db.example/d", None, "VerifyFull", false),
@@ -306,6 +327,7 @@ mod tests {
             ("postgresql://db.example/d", Some("verify-full"), "VerifyFull", false),
             ("postgresql://db.example/d?sslmode=verify-ca", Some("disable"), "VerifyCa", true),
             (&with_root, None, "VerifyCa", true),
+            (&root_alone, None, "VerifyFull", false),
             ("postgresql://localhost/d", None, "Prefer", false),
             ("postgresql://127.0.0.1/d", None, "Prefer", false),
             ("postgresql://[::1]/d?sslmode=disable", None, "Disable", false),
@@ -338,8 +360,27 @@ mod tests {
             let told = Server::of(&target(wrong)).err().unwrap();
             assert!(!told.contains("hunter2") && told.contains("is not a PostgreSQL URL"), "{told}");
         }
-        let missing = Server::of(&target("postgresql://h/d?sslrootcert=/nosuch/ca.pem")).err().unwrap();
-        assert!(missing.contains("/nosuch/ca.pem"), "{missing}");
+    }
+
+    #[test]
+    fn a_file_that_the_url_names_and_that_is_not_there_is_named() {
+        for name in ["sslrootcert", "sslcert", "sslkey"] {
+            let told = Server::of(&target(&format!("postgresql://h/d?{name}=/nosuch/file.pem"))).err().unwrap();
+            assert!(told.starts_with(name) && told.ends_with("there is no file /nosuch/file.pem"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_a_missing_server_only_where_it_is_the_socket() {
+        for (url, told_of) in [
+            ("postgresql://127.0.0.1/d", "a file that the connection to 127.0.0.1:5432 needs is not there"),
+            ("postgresql://%2Frun%2Fpg/d", "no PostgreSQL server listens at /run/pg/.s.PGSQL.5432"),
+            ("postgresql:///d?host=/run/pg", "no PostgreSQL server listens at /run/pg/.s.PGSQL.5432"),
+        ] {
+            let server = Server::of(&target(url)).unwrap();
+            let told = server.explain(&sqlx::Error::Io(ErrorKind::NotFound.into()));
+            assert!(told.starts_with(told_of), "{told}");
+        }
     }
 
     #[test]

@@ -185,7 +185,8 @@ async fn add_reports(connection: &mut PgConnection, reports: &[&TemplateRow]) ->
     if !sums.is_empty() {
         upsert(connection, &sums.iter().collect::<Vec<_>>()).await?;
     }
-    sqlx::query("DELETE FROM template_cache_reports WHERE applied_at < now() - interval '1 hour'")
+    sqlx::query("DELETE FROM template_cache_reports WHERE applied_at < now() - make_interval(hours => $1)")
+        .bind(count(24 * templates::REPORTS_KEPT_DAYS))
         .execute(connection)
         .await
         .map(drop)

@@ -1,6 +1,11 @@
 //! `omninode db`, and the other commands that use a database, as a user types them.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 
 use super::{Database, run};
 use crate::support::{Bench, Ended, corpus};
@@ -107,4 +112,52 @@ fn a_file_that_is_no_database_is_a_database_that_cannot_be_used() {
         assert!(ended.stderr.contains("notes.txt") && ended.stdout.is_empty(), "{ended:?}");
     }
     omninode(&bench, "mysql://h/d", &["db", "status"]).expect_code(2);
+}
+
+/// A migration that begins while `release` is not done.
+async fn waits(bench: &Bench, url: &str, release: impl Future<Output = ()>) {
+    let mut command = bench.program();
+    command.args(["db", "migrate", "--database", url]);
+    let migration = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    release.await;
+    let ended = Ended::of(&migration.wait_with_output().unwrap()).expect_code(0);
+    assert!(ended.stderr.contains("waiting for it"), "{ended:?}");
+    // Nor is the SQL that took so long of interest to a user.
+    assert!(!ended.stderr.contains("SELECT") && !ended.stderr.contains("slow"), "{ended:?}");
+}
+
+#[test]
+fn a_migration_waits_for_another_one_of_the_file_that_takes_long() {
+    run(async {
+        let bench = Bench::new();
+        let file: SqliteConnectOptions = bench.database().parse().unwrap();
+        let file = file.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+        let mut other = file.connect().await.unwrap();
+        other.execute("BEGIN IMMEDIATE; CREATE TABLE of_another (one)").await.unwrap();
+        waits(&bench, &bench.database(), async {
+            // Longer than any other statement waits.
+            tokio::time::sleep(Duration::from_millis(3_500)).await;
+            other.execute("COMMIT").await.unwrap();
+        })
+        .await;
+    });
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn a_migration_waits_for_another_one_on_the_server_whatever_limits_of_time_hold_there() {
+    run(async {
+        let database = Database::new().await;
+        let limits = "SET lock_timeout = '100ms'";
+        database.run(&format!("ALTER DATABASE {} {limits}", database.name)).await;
+        let mut other = sqlx::PgConnection::connect(&database.url()).await.unwrap();
+        // The lock of every file of `migrations/postgres`.
+        other.execute("SELECT pg_advisory_lock(730636066)").await.unwrap();
+        waits(&Bench::new(), &database.url(), async {
+            // So long that the library would call it slow.
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            other.close().await.unwrap();
+        })
+        .await;
+    });
 }

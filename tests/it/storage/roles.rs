@@ -5,9 +5,11 @@ mod minimal;
 
 use std::path::Path;
 
-use omninode::storage::{Store, Target};
+use actors::ports::MetricStore as _;
+use omninode::storage::{PostgresStore, Store, Target};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
+use super::rows::{event, phase, template};
 use super::{Cluster, psql, run};
 use crate::support::{Bench, Ended, contract};
 
@@ -149,6 +151,18 @@ fn guide_52_the_block_runs_as_it_stands_and_what_it_lacks_is_named_with_the_comm
         assert_eq!(house.generate(&url), "");
         assert_eq!(house.ask("SELECT count(*) FROM event_processing_metrics"), "1");
         house.omninode(&url, &["cache", "invalidate", "all"]).expect_code(0);
+
+        // So many batches that the rollups are folded, which is tried in silence.
+        let store = PostgresStore::open(&Target::new(url)).await.unwrap();
+        for number in 0..70 {
+            let rows = [event(number), phase(1_000 + number), template(2_000 + number, "own/a.py.j2")];
+            assert_eq!(store.write(&rows).await, Ok(()));
+        }
+        store.close().await;
+        for counted in ["sum(events) FROM event_processing_hourly", "sum(runs) FROM generation_performance_hourly"] {
+            let then = "WHERE hour < now() - interval '1 day'";
+            assert_eq!(house.ask(&format!("SELECT count(*), {counted} {then}")), "1|70", "{counted}");
+        }
     });
 }
 

@@ -34,7 +34,15 @@ fn rows(seed: u64) -> Vec<Row> {
     };
     let events: Vec<_> = (0..4_000).map(|number| (number, duration(number), duration(number / 3))).collect();
     let phases: Vec<_> = (0..4_000).map(|number| (number, duration(number))).collect();
-    events.into_iter().map(event).chain(phases.into_iter().map(phase)).collect()
+    let rows = events.into_iter().map(event).chain(phases.into_iter().map(phase));
+    rows.chain([999_600_000, 999_999_600].into_iter().flat_map(at_the_end_of_an_hour)).collect()
+}
+
+/// An event and a phase so late in an hour that a database which rounds has them in the next one.
+fn at_the_end_of_an_hour(nanoseconds: u32) -> [Row; 2] {
+    let created_at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000 - 800 + 3_599, nanoseconds);
+    let id = 1_000_000_000 + u128::from(nanoseconds);
+    [Row::Event(EventRow { created_at, ..event_row(id) }), Row::Phase(PhaseRow { created_at, ..phase_row(2 * id) })]
 }
 
 /// Batches that overlap, and some that come again.

@@ -350,33 +350,6 @@ fn one_who_may_not_change_the_schema_is_told_the_command_and_stores_once_the_own
 
 #[test]
 #[ignore = "needs a PostgreSQL: ./test storage"]
-fn a_user_with_the_guides_grants_and_those_that_it_lacks_stores_everything() {
-    run(async {
-        let database = Database::new().await;
-        migrate(&database).await;
-        let user = format!("{}_app", database.name);
-        let guide = include_str!("../../guide/statements.sql").lines().filter(|line| line.starts_with("GRANT "));
-        let lacking = "GRANT INSERT, DELETE ON event_processing_hourly, generation_performance_hourly, \
-                       template_cache_reports TO omniclaude_app;";
-        let grants: Vec<String> = guide
-            .chain([lacking])
-            .map(|line| line.replace("omniclaude_app", &user).replace("omninode_bridge", &database.name))
-            .collect();
-        assert_eq!(grants.len(), 9, "{grants:?}");
-        database.run(&format!("CREATE ROLE {user} LOGIN; {}", grants.join("\n"))).await;
-        let store = PostgresStore::open(&Target::new(database.url_as(&user))).await.unwrap();
-        let rows = [super::rows::event(1), super::rows::phase(2), super::rows::template(3, "own/a.py.j2")];
-        for _ in 0..70 {
-            assert_eq!(actors::ports::MetricStore::write(&store, &rows).await, Ok(()));
-        }
-        actors::ports::MetricStore::close(&store).await;
-        assert_eq!(database.ask("SELECT count(*) FROM event_processing_hourly"), "1");
-        database.run(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).await;
-    });
-}
-
-#[test]
-#[ignore = "needs a PostgreSQL: ./test storage"]
 fn a_file_that_breaks_off_leaves_nothing_of_itself_behind_and_is_named() {
     run(async {
         let database = Database::new().await;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use actors::metric::{Row, milliseconds};
 use actors::ports::MetricStore;
 use omninode::storage::{PostgresStore, SqliteStore, Store};
-use sqlx::{FromRow, PgPool, SqlitePool};
+use sqlx::{AssertSqlSafe, FromRow, PgPool, SqlitePool};
 
 use super::Database;
 use super::memory::Memory;
@@ -130,6 +130,16 @@ impl Subject {
 
     pub(crate) async fn write(&self, rows: &[Row]) {
         self.store.write(rows).await.unwrap();
+    }
+
+    /// Runs statements past the store, as the owner of the database may.
+    pub(crate) async fn run(&self, sql: &str) {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        match &self.reader {
+            Reader::Memory(_) => panic!("no database"),
+            Reader::Sqlite(pool) => drop(sql.execute(pool).await.unwrap()),
+            Reader::Postgres(pool) => drop(sql.execute(pool).await.unwrap()),
+        }
     }
 
     pub(crate) async fn events(&self) -> Vec<Event> {

@@ -249,3 +249,64 @@ async fn a_closed_store_takes_nothing_more(subject: &Subject) {
     assert!(matches!(written, Err(StoreError::Down(_))), "{written:?}");
     assert_eq!(subject.counts().await, (1, 0, 0));
 }
+
+/// A trigger of the database's owner that takes no row of one source.
+async fn a_row_that_a_trigger_refuses_costs_one_row(subject: &Subject, trigger: &str) {
+    subject.run(trigger).await;
+    let alone = subject.store.write(&[Row::Event(EventRow { event_source: "banned", ..event_row(900) })]).await;
+    assert!(matches!(&alone, Err(StoreError::Refused(why)) if why.contains("no such source")), "{alone:?}");
+    let ends = written(subject.store.clone(), 1_024, async |recorder| {
+        for number in 1..=50 {
+            let event_source = if number == 25 { "banned" } else { "cli" };
+            recorder.record(vec![Row::Event(EventRow { event_source, ..event_row(number) })]).await;
+        }
+    })
+    .await;
+    assert_eq!(ends, Ends { stored: 49, refused: 1, dropped: 0 });
+    assert_eq!(subject.counts().await, (49, 0, 0));
+}
+
+#[test]
+fn on_sqlite_a_row_that_a_trigger_refuses_costs_one_row() {
+    let trigger = "CREATE TRIGGER banned BEFORE INSERT ON event_processing_metrics WHEN new.event_source = 'banned' \
+                   BEGIN SELECT raise(ABORT, 'no such source'); END";
+    run(async { a_row_that_a_trigger_refuses_costs_one_row(&Subject::sqlite().await, trigger).await });
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn on_postgres_a_row_that_a_trigger_refuses_costs_one_row() {
+    let trigger = "CREATE FUNCTION banned() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                   IF new.event_source = 'banned' THEN RAISE EXCEPTION 'no such source'; END IF; RETURN new; END $$; \
+                   CREATE TRIGGER banned BEFORE INSERT ON event_processing_metrics FOR EACH ROW \
+                   EXECUTE FUNCTION banned()";
+    run(async { a_row_that_a_trigger_refuses_costs_one_row(&Subject::postgres().await, trigger).await });
+}
+
+/// A report comes again after the network was away; `ages` sets how old its id is.
+async fn a_report_counts_once_for_thirty_days(subject: &Subject, ages: impl Fn(u32) -> String) {
+    let hits = async || subject.templates().await[0].cache_hits;
+    for (days, counted) in [(29, 3), (31, 6)] {
+        subject.write(&[template(1, "own/a.py.j2")]).await;
+        subject.run(&ages(days)).await;
+        // Whatever is too old goes with the next report.
+        subject.write(&[template(2, "own/b.py.j2")]).await;
+        subject.write(&[template(1, "own/a.py.j2")]).await;
+        assert_eq!(hits().await, counted, "after {days} days");
+    }
+}
+
+#[test]
+fn on_sqlite_a_report_counts_once_for_thirty_days() {
+    let ages = |days| {
+        format!("UPDATE template_cache_reports SET applied_at = strftime('%Y-%m-%d %H:%M:%f', 'now', '-{days} days')")
+    };
+    run(async { a_report_counts_once_for_thirty_days(&Subject::sqlite().await, ages).await });
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL: ./test storage"]
+fn on_postgres_a_report_counts_once_for_thirty_days() {
+    let ages = |days| format!("UPDATE template_cache_reports SET applied_at = now() - interval '{days} days'");
+    run(async { a_report_counts_once_for_thirty_days(&Subject::postgres().await, ages).await });
+}

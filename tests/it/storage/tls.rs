@@ -189,6 +189,18 @@ fn guide_53_the_mode_and_the_authority_come_from_the_file_too_and_the_url_is_str
     // As libpq does: an authority that is named is asked.
     let told = status("localhost", "", &format!("ssl_mode: require, ssl_root_cert: '{other}'")).expect_code(3).stderr;
     assert!(told.contains("the certificate of the PostgreSQL server"), "{told}");
+    let of_environment = |file: &str| {
+        let url = format!("postgresql://postgres@localhost:{}/postgres?sslmode=require", server.cluster.port);
+        let mut command = bench.program();
+        command.args(["db", "status", "--database", &url]).env("PGSSLROOTCERT", file);
+        Ended::of(&command.output().unwrap())
+    };
+    bench.write("configs/deployment.yaml", "");
+    of_environment(&ca.to_string()).expect_code(4);
+    let told = of_environment(&other.to_string()).expect_code(3).stderr;
+    assert!(told.contains("the certificate of the PostgreSQL server"), "{told}");
+    let told = of_environment("/nosuch/ca.pem").expect_code(3).stderr;
+    assert!(told.contains("is not there") && told.contains("PGSSLROOTCERT"), "{told}");
     let told = status("localhost", "", "ssl_root_cert: /nosuch/ca.pem").expect_code(3).stderr;
     assert!(told.contains("there is no file /nosuch/ca.pem"), "{told}");
     let told = status("localhost", "", "ssl_mode: verify").expect_code(2).stderr;

@@ -35,8 +35,8 @@ VALUES ('four', 'old', 'EFFECT', 2, 2, AGO(370)), ('five', 'old', 'EFFECT', 2, 3
     ('four', 'new', 'EFFECT', 2, 2, AGO(360)),
     ('null', 'old', 'EFFECT', NULL, NULL, AGO(370)), ('null four', 'old', 'EFFECT', 4, NULL, AGO(370)),
     ('null five', 'old', 'EFFECT', NULL, 5, AGO(370));
-INSERT INTO template_cache_reports (id, applied_at) VALUES ('00000000-0000-7000-8000-00000000000a', AGO(2)),
-    ('00000000-0000-7000-8000-00000000000b', AGO(0.5));
+INSERT INTO template_cache_reports (id, applied_at) VALUES ('00000000-0000-7000-8000-00000000000a', AGO(31)),
+    ('00000000-0000-7000-8000-00000000000b', AGO(29));
 ";
 
 /// The rows in the words of a database.

@@ -1,11 +1,9 @@
 //! Nothing too much and nothing too little: with all grants of the application its statements run, and without any one
 //! of them some statement does not.
 
-use actors::ports::MetricStore as _;
-use omninode::storage::{Access, PostgresStore};
+use omninode::storage::Access;
 use serde_json::Value;
 
-use super::super::rows::{event, phase, template};
 use super::*;
 
 /// The application at work: everything that it does with its database. What was refused.
