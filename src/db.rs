@@ -146,6 +146,8 @@ fn in_words(status: &Status) -> String {
         let rows = format!("{}{}", if table.estimated { "about " } else { "" }, table.rows);
         text += &format!("{:<width$}  {rows:>12}  {:>10}\n", table.name, bytes(table.bytes));
     }
-    text += &format!("\n{}: {}\n", count(status.views.len() as u64, "view"), status.views.join(", "));
+    if !status.views.is_empty() {
+        text += &format!("\n{}: {}\n", count(status.views.len() as u64, "view"), status.views.join(", "));
+    }
     diagnostics::printable(&text)
 }

@@ -1,8 +1,10 @@
 //! A PostgreSQL that goes away while rows are written: everything that waited is stored exactly once afterwards, and what did
 //! not find room is counted.
+//!
+//! The server is away for a moment. For a minute, by hand: `OMNINODE_OUTAGE_SECONDS=60 ./test storage outages`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actors::metric_writer::Recorder;
 use actors::ports::MetricStore as _;
@@ -64,20 +66,30 @@ fn killed_backends_under_load_lose_nothing_and_double_nothing() {
     });
 }
 
-/// A server that is stopped, `how`, for some seconds.
+/// A server that is stopped, `how`, while rows come in.
 async fn stopped(how: &str) {
     let cluster = Cluster::start("", |_| {});
     let store = Arc::new(PostgresStore::open(&Target::new(cluster.url())).await.unwrap());
+    let outage = std::env::var("OMNINODE_OUTAGE_SECONDS").map_or(0, |seconds| seconds.parse().unwrap());
+    let mut next = 4_001;
     let ends = written(Arc::clone(&store) as _, 1_024, async |recorder| {
         record(recorder, 1..501, Duration::from_millis(10)).await;
         cluster.stop(how);
+        let until = Instant::now() + Duration::from_secs(outage);
         // More than finds room while nobody takes anything.
-        record(recorder, 501..4_001, Duration::from_millis(20)).await;
+        record(recorder, 501..next, Duration::from_millis(20)).await;
+        while Instant::now() < until {
+            record(recorder, next..next + 500, Duration::from_millis(20)).await;
+            next += 500;
+        }
         cluster.resume();
-        record(recorder, 4_001..4_501, Duration::from_millis(10)).await;
+        record(recorder, next..next + 500, Duration::from_millis(10)).await;
+        next += 500;
     })
     .await;
-    assert_eq!((ends.refused, ends.stored + ends.dropped), (0, 13_500), "{ends:?}");
+    let sent = 3 * u64::try_from(next - 1).unwrap();
+    println!("{ends:?} of {sent} rows");
+    assert_eq!((ends.refused, ends.stored + ends.dropped), (0, sent), "{ends:?}");
     assert!(ends.dropped > 0 && ends.stored > 3 * 1_024, "{ends:?}");
     let (events, phases, reports) = stored(&cluster.url()).await;
     assert_eq!(events + phases + reports, ends.stored, "what was counted as stored is there, once");
