@@ -69,6 +69,7 @@ async fn rebuild_all(session: &mut Session, told: Told<'_>) -> sqlx::Result<u64>
         done += 1;
         from = after;
     }
+    session.fold().await?;
     Ok(done)
 }
 
@@ -134,6 +135,26 @@ impl Session {
                 lock_rollups(&mut transaction).await?;
                 for sql in [include_str!("postgres/recount_events.sql"), include_str!("postgres/recount_phases.sql")] {
                     sqlx::query(sql).bind(utc(from)).bind(utc(to)).execute(&mut *transaction).await?;
+                }
+                transaction.commit().await
+            }
+        }
+    }
+
+    /// Makes the rollups small, however long it takes: a writer, which does this in passing, would not get through with
+    /// all the hours that were counted anew.
+    async fn fold(&mut self) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(connection) => {
+                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+                sqlx::raw_sql(include_str!("sqlite/fold.sql")).execute(&mut *transaction).await?;
+                transaction.commit().await
+            }
+            Self::Postgres(connection) => {
+                let mut transaction = connection.begin().await?;
+                lock_rollups(&mut transaction).await?;
+                for sql in [include_str!("postgres/fold_events.sql"), include_str!("postgres/fold_phases.sql")] {
+                    sqlx::query(sql).execute(&mut *transaction).await?;
                 }
                 transaction.commit().await
             }
