@@ -3,8 +3,8 @@
 --
 -- The writer adds, in the transaction of each batch, a row for every hour and type in it; it changes no row, so several
 -- services never wait for each other. A reader adds rows up. Now and then the rows of an hour and type are folded into
--- one, and those of a day (UTC) that ended two days ago into one at its start. `db rollup --rebuild` counts everything
--- anew; folding and rebuilding exclude each other by the advisory lock 730636067, adding and reading take none.
+-- one. `db rollup --rebuild` counts everything anew; folding and rebuilding exclude each other by the advisory lock
+-- 730636067, adding and reading take none.
 --
 -- A histogram is two arrays: slots, and how many values fell into each. A duration, in whole nanoseconds, falls into its
 -- own slot below 128; above, an octave [2^k, 2^(k+1)) has 64 slots of one width. The middle of a slot is no further than
